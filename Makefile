@@ -1,0 +1,63 @@
+# Farseal. `make` alone lists what there is. Everything is installed into ./.venv, nothing outside the checkout.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+MEMBERS := shared auth_server resource_a resource_b
+EDITABLE := -e "./shared[service,postgres]" -e ./auth_server -e ./resource_a -e ./resource_b
+# Workers of the test run; pytest-xdist's words: a number, auto, 0 for one process.
+WORKERS ?= auto
+export UV_PYTHON_DOWNLOADS := never
+export UV_NO_PROGRESS := 1
+
+.PHONY: help demo test check fmt bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo "  ONCE=1 make demo ends after the tour; PYTHON=python3.13 picks the interpreter"
+
+$(UV): requirements/bootstrap.txt scripts/bootstrap.sh
+	@sh scripts/bootstrap.sh $(PYTHON)
+	@touch $(UV)
+
+$(VENV)/.demo: $(UV) requirements/demo.txt $(MEMBERS:%=%/pyproject.toml)
+	@echo "farseal: installing what the demo needs into $(VENV)"
+	@$(UV) pip install --quiet --require-hashes -r requirements/demo.txt
+	@$(UV) pip install --quiet --no-deps $(EDITABLE)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
+	@echo "farseal: installing the development tools into $(VENV)"
+	@$(UV) pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/.demo ## start everything on an embedded PostgreSQL, play the tour, stay until Ctrl-C
+	@exec $(BIN)/python -m demo
+
+test: $(VENV)/.dev ## every test, with branch coverage
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report= $(ARGS)
+	@$(BIN)/python scripts/coverage_floor.py
+
+check: $(VENV)/.dev ## format, lint, types, import walls, dependencies
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@for m in $(MEMBERS); do (cd $$m && ../$(BIN)/deptry src) || exit 1; done
+
+fmt: $(VENV)/.dev ## format and fix what can be fixed
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## measure verification next to plain PyJWT
+	$(BIN)/python -m benchmarks
+
+lock: $(UV) ## take the newest allowed versions into requirements/*.txt
+	@sh scripts/lock.sh
+
+clean: ## remove the environment, caches and the demo's state
+	rm -rf $(VENV) .cache .run .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache uv.lock
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Signs RS256 access tokens and publishes the keys that verify them."""

@@ -1,0 +1,1 @@
+"""Notes: a resource server with its own database that never calls the auth server."""

@@ -1,0 +1,37 @@
+"""The words of the standards that more than one module says: claim names, types, media types, well-known paths."""
+
+from typing import Final
+
+ALGORITHM: Final = "RS256"
+"""The one algorithm, of signatures and of keys (RFC 7518 section 3.3)."""
+
+ACCESS_TOKEN_TYPE: Final = "at+jwt"
+"""``typ`` of an access token (RFC 9068 section 2.1)."""
+
+ACCESS_TOKEN_MEDIA_TYPE: Final = "application/at+jwt"
+"""The long spelling of the same ``typ``, to be accepted as well (RFC 9068 section 4)."""
+
+REGISTERED_CLAIMS: Final = frozenset(
+    {
+        "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "roles", "groups", "entitlements",
+        "auth_time", "acr", "amr", "sid", "cnf", "act", "may_act", "status", "azp", "nonce", "at_hash", "c_hash",
+        "events", "txn", "authorization_details",
+    }
+)  # fmt: skip
+"""Claims with a meaning of their own; an attribute of a user is never mapped onto one of them."""
+
+JWKS_MEDIA_TYPE: Final = "application/jwk-set+json"
+"""RFC 7517 section 8.5."""
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+"""RFC 9457 section 3."""
+
+JWKS_PATH: Final = "/.well-known/jwks.json"
+ISSUER_METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
+"""RFC 8414 section 3."""
+RESOURCE_METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
+"""RFC 9728 section 3."""
+
+JWKS_FILE: Final = "jwks.json"
+ISSUER_METADATA_FILE: Final = "oauth-authorization-server.json"
+"""The names of the published documents in a publication directory."""
