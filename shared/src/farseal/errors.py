@@ -1,8 +1,8 @@
 """What can go wrong with a token, in two families that must never be confused.
 
 `VerificationError` says the token must not be honoured: the caller should get another one (401), or may not do this
-(403). `TrustUnavailableError` says that nobody can tell right now (503): the caller should keep the token and try again.
-An outage answered with 401 logs people out.
+(403). `TrustUnavailableError` says that nobody can tell right now (503): the caller should keep the token and try
+again. An outage answered with 401 logs people out.
 
 `code` is stable: vectors, logs and metrics key on it, never on the text. Messages never quote a token, a signature or
 a secret, and hold only characters that RFC 6750 section 3 allows in ``error_description``.

@@ -5,10 +5,10 @@ from typing import Final
 ALGORITHM: Final = "RS256"
 """The one algorithm, of signatures and of keys (RFC 7518 section 3.3)."""
 
-ACCESS_TOKEN_TYPE: Final = "at+jwt"
+ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type
 """``typ`` of an access token (RFC 9068 section 2.1)."""
 
-ACCESS_TOKEN_MEDIA_TYPE: Final = "application/at+jwt"
+ACCESS_TOKEN_MEDIA_TYPE: Final = "application/at+jwt"  # noqa: S105 - a media type
 """The long spelling of the same ``typ``, to be accepted as well (RFC 9068 section 4)."""
 
 REGISTERED_CLAIMS: Final = frozenset(

@@ -1,0 +1,88 @@
+"""What a verifier holds at one moment: each issuer's keys and their age. Immutable; swapped whole, never edited."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from farseal.errors import TrustUnavailableError
+from farseal.jwks import SkippedKey, VerificationKey
+
+
+class Judgement(Enum):
+    """What to do with an issuer's documents at their age."""
+
+    USE = "use"
+    WARN = "warn"
+    """Use them and say so: the publication has fallen behind."""
+    REFUSE = "refuse"
+    """Answer 503: nobody can tell whether a key has been withdrawn since."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgeLimits:
+    """Seconds since publication from which documents are warned about, and from which they are refused."""
+
+    warn_after: int = 900
+    refuse_after: int = 86_400
+
+    def __post_init__(self) -> None:
+        if not 0 < self.warn_after <= self.refuse_after:
+            raise ValueError("0 < warn_after <= refuse_after must hold")
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerTrust:
+    """The keys of one issuer as published at one moment.
+
+    ``published_at`` is in seconds since the epoch; what counts as publication is the source's to say.
+    """
+
+    issuer: str
+    keys: Mapping[str, VerificationKey]
+    published_at: int
+    limits: AgeLimits = AgeLimits()
+    skipped: tuple[SkippedKey, ...] = ()
+
+    def age(self, now: int) -> int:
+        """Seconds since publication. A publisher's clock that runs ahead gives 0, not a negative age."""
+        return max(0, now - self.published_at)
+
+    def judge(self, now: int) -> Judgement:
+        """An age equal to a limit has reached it. No keys at all is refused at any age."""
+        age = self.age(now)
+        if age >= self.limits.refuse_after or not self.keys:
+            return Judgement.REFUSE
+        return Judgement.WARN if age >= self.limits.warn_after else Judgement.USE
+
+
+def _nobody() -> Mapping[str, IssuerTrust]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSnapshot:
+    """All issuers at one moment, keyed so that a key is found by (issuer, kid) and never by kid alone.
+
+    ``generation`` grows by one with each replacement: a verdict remembered from generation N says nothing about N + 1.
+    """
+
+    generation: int = 0
+    issuers: Mapping[str, IssuerTrust] = field(default_factory=_nobody)
+
+    def with_issuer(self, trust: IssuerTrust) -> "TrustSnapshot":
+        """The next generation, in which this issuer's documents are replaced whole. A key left out is forgotten."""
+        return TrustSnapshot(self.generation + 1, MappingProxyType({**self.issuers, trust.issuer: trust}))
+
+    def usable(self, issuer: str, now: int) -> IssuerTrust:
+        """The documents of an issuer, if they may still be relied on.
+
+        Raises:
+            TrustUnavailableError: none were ever read, or they have reached their hard limit.
+        """
+        trust = self.issuers.get(issuer)
+        if trust is None:
+            raise TrustUnavailableError("No keys of the issuer have been read yet")
+        if trust.judge(now) is Judgement.REFUSE:
+            raise TrustUnavailableError("The keys of the issuer are older than their limit")
+        return trust

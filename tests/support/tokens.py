@@ -1,0 +1,101 @@
+"""An issuer in memory: real RSA keys, its JWKS, and tokens of any shape, good and bad."""
+
+import base64
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+ISSUER = "http://127.0.0.1:9000"
+NOTES = "http://127.0.0.1:9001"
+REPORTS = "http://127.0.0.1:9002"
+
+
+def b64(data: bytes) -> str:
+    """Base64url by the standard library, so that the code under test is not its own witness."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def compact_json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@cache
+def private_key(name: str = "first", bits: int = 2048) -> rsa.RSAPrivateKey:
+    """The same key for the same name within a process: generation is the slow part of most tests."""
+    return rsa.generate_private_key(65537, bits)
+
+
+def jwk(key: rsa.RSAPrivateKey, kid: str, **members: Any) -> dict[str, Any]:
+    numbers = key.public_key().public_numbers()
+    return {
+        "kty": "RSA",
+        "use": "sig",
+        "alg": "RS256",
+        "kid": kid,
+        "n": b64(numbers.n.to_bytes((numbers.n.bit_length() + 7) // 8, "big")),
+        "e": "AQAB",
+    } | members
+
+
+def sign(header: bytes, payload: bytes, key: rsa.RSAPrivateKey) -> str:
+    """A compact JWS over exactly these bytes, however bad they are."""
+    signing_input = f"{b64(header)}.{b64(payload)}"
+    return f"{signing_input}.{b64(key.sign(signing_input.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+
+@dataclass
+class Issuer:
+    """Mints what the test asks for. A claim or header member given as None is left out."""
+
+    now: int
+    issuer: str = ISSUER
+    audience: str | list[str] = field(default_factory=lambda: [NOTES, REPORTS])
+    kid: str = "first"
+
+    @property
+    def key(self) -> rsa.RSAPrivateKey:
+        return private_key(self.kid)
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        claims = {
+            "iss": self.issuer,
+            "sub": "6b1f0d5e-3c1f-4b8a-9f0e-1d2c3b4a5968",
+            "aud": self.audience,
+            "exp": self.now + 300,
+            "iat": self.now,
+            "jti": "q2Zx0mBv1nK8Jc5Rt7Yw",
+            "client_id": "login",
+            "scope": "notes:read notes:write reports:read",
+            "roles": [],
+            "org_id": "acme",
+        } | changes
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def header(self, **changes: Any) -> dict[str, Any]:
+        header = {"alg": "RS256", "typ": "at+jwt", "kid": self.kid} | changes
+        return {name: value for name, value in header.items() if value is not None}
+
+    def mint(self, *, header: dict[str, Any] | None = None, **claims: Any) -> str:
+        """A token signed by this issuer's key, with the given changes to claims and header."""
+        return sign(compact_json(self.header(**(header or {}))), compact_json(self.claims(**claims)), self.key)
+
+    def jwks(self, *others: dict[str, Any]) -> bytes:
+        """The published set: this issuer's key and the given members."""
+        return compact_json({"keys": [jwk(self.key, self.kid), *others]})
+
+    def publish(self, directory: Path) -> Path:
+        """Write the documents that a resource server reads, and give their directory."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, data in (
+            ("jwks.json", self.jwks()),
+            ("oauth-authorization-server.json", compact_json({"issuer": self.issuer})),
+        ):
+            temporary = directory / f".{name}.new"
+            temporary.write_bytes(data)
+            temporary.replace(directory / name)
+        return directory
