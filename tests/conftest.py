@@ -1,0 +1,18 @@
+"""Fixtures and hooks of every test: the database server of the run."""
+
+import pytest
+
+from tests.support import postgres
+from tests.support.postgres import database_url, new_database, postgres_server
+
+__all__ = ["database_url", "new_database", "postgres_server"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the run."""
+    postgres.configure(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the run."""
+    postgres.unconfigure(config)

@@ -1,0 +1,180 @@
+"""A real PostgreSQL for tests: one server for the whole run, a new database for whoever asks.
+
+The server starts when the first test asks for it, in whichever process that is. It belongs to the run: the run's first
+process (the only one, or the controller of pytest-xdist) holds a named pipe open, and the server stops when that pipe
+has no writer left. So it ends with the run, even when the run is killed, and never with one of the workers.
+
+`FARSEAL_TEST_DATABASE_URL` names another server: the connection string of a role that may create databases.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from demo.postgres import EmbeddedPostgres
+from demo.processes import wait_until_gone
+
+ELSEWHERE = "FARSEAL_TEST_DATABASE_URL"
+RUN_DIRECTORY = "FARSEAL_TEST_RUN_DIRECTORY"
+"""Tells the workers of one run where they meet."""
+MAX_CONNECTIONS = 200
+
+NewDatabase = Callable[[], Awaitable[str]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TestServer:
+    """A running server and who may create databases on it."""
+
+    __test__ = False
+    dsn: str
+
+    def database_dsn(self, name: str) -> str:
+        """Give the connection string of a database of this server, same role."""
+        return urlsplit(self.dsn)._replace(path=f"/{name}").geturl()
+
+    async def create_database(self) -> str:
+        """Create an empty database; give its connection string."""
+        name = f"test_{secrets.token_hex(8)}"
+        await self._execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        return self.database_dsn(name)
+
+    async def drop_database(self, dsn: str) -> None:
+        """Drop a database made here, and whoever is still connected to it with it."""
+        await self._execute(f"DROP DATABASE IF EXISTS {urlsplit(dsn).path[1:]} WITH (FORCE)")
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+class Run:
+    """The meeting place of one test run's processes.
+
+    Args:
+        directory: given to a worker by its controller; None in the run's first process, which makes it.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self.is_first = directory is None
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="farseal-test-"))
+        self._pipe = self.directory / "lifeline"
+        self._writer: int | None = None
+        self._server: EmbeddedPostgres | None = None
+        if self.is_first:
+            self.directory.chmod(0o711)  # the server's own user passes through
+            os.mkfifo(self._pipe, 0o600)
+            # Reading and writing, because opening for writing alone waits for a reader.
+            self._writer = os.open(self._pipe, os.O_RDWR)
+
+    def server(self) -> TestServer:
+        """Start the server, or find the one another process has started."""
+        elsewhere = os.environ.get(ELSEWHERE)
+        if elsewhere:
+            return TestServer(elsewhere)
+        note = self.directory / "server.json"
+        with (self.directory / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not note.exists():
+                note.touch(mode=0o600)
+                note.write_text(json.dumps(self._start()))
+        return TestServer(json.loads(note.read_text())["dsn"])
+
+    def end(self) -> None:
+        """Stop the server, wait until it is gone, leave nothing."""
+        if not self.is_first or self._writer is None:
+            return
+        os.close(self._writer)
+        self._writer = None
+        if self._server is not None:
+            self._server.stop()
+        else:
+            with contextlib.suppress(OSError, ValueError):
+                note = json.loads((self.directory / "server.json").read_text())
+                wait_until_gone(note["guard"], 15.0)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _start(self) -> dict[str, object]:
+        # With O_RDONLY this process is no writer: it may end without the server, and cannot keep it alive.
+        lifeline = os.open(self._pipe, os.O_RDONLY)
+        try:
+            self._server = EmbeddedPostgres(
+                self.directory / "postgres",
+                durable=False,
+                max_connections=MAX_CONNECTIONS,
+                lifeline=lifeline,
+                temporary=True,
+            )
+            self._server.start()
+        finally:
+            os.close(lifeline)
+        return {"dsn": self._server.dsn(), "guard": self._server.guard_pid}
+
+
+def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on a loop of its own, whatever loop this thread has."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(asyncio.run, coroutine).result()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> TestServer:
+    """The run's one server."""
+    return pytestconfig.stash[RUN].server()
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres_server: TestServer) -> Iterator[str]:
+    """The connection string of a database that the tests of one module share."""
+    dsn = run_apart(postgres_server.create_database())
+    yield dsn
+    run_apart(postgres_server.drop_database(dsn))
+
+
+@pytest.fixture
+async def new_database(postgres_server: TestServer) -> AsyncIterator[NewDatabase]:
+    """Make empty databases; they are dropped when the test ends."""
+    made: list[str] = []
+
+    async def make() -> str:
+        made.append(await postgres_server.create_database())
+        return made[-1]
+
+    yield make
+    for dsn in made:
+        await postgres_server.drop_database(dsn)
+
+
+RUN = pytest.StashKey[Run]()
+
+
+def configure(config: pytest.Config) -> None:
+    """Meet the other processes of this run (the hook ``pytest_configure``)."""
+    given = os.environ.get(RUN_DIRECTORY) if hasattr(config, "workerinput") else None
+    run = Run(None if given is None else Path(given))
+    os.environ[RUN_DIRECTORY] = str(run.directory)
+    config.stash[RUN] = run
+
+
+def unconfigure(config: pytest.Config) -> None:
+    """End the run (the hook ``pytest_unconfigure``)."""
+    if RUN in config.stash:
+        config.stash[RUN].end()
