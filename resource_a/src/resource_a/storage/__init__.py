@@ -1,0 +1,1 @@
+"""The SQL of the notes database: statements in, frozen records out, no decisions."""
