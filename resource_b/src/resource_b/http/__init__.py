@@ -1,0 +1,1 @@
+"""HTTP at its edge: decode, ask, encode."""
