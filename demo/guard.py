@@ -89,9 +89,7 @@ def main(argv: Sequence[str]) -> int:
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     for signum in (*STOP_SIGNALS, signal.SIGCHLD):
         signal.signal(signum, lambda *_: None)
-    as_user = (
-        {} if options.user is None else {"user": options.user, "group": group_of(options.user), "extra_groups": []}
-    )
+    group = None if options.user is None else group_of(options.user)
     try:
         child = subprocess.Popen(
             options.command,

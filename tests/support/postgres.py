@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from demo.postgres import EmbeddedPostgres
+from demo.postgres import EmbeddedPostgres, write_secret
 from demo.processes import wait_until_gone
 
 ELSEWHERE = "FARSEAL_TEST_DATABASE_URL"
@@ -94,8 +94,7 @@ class Run:
         with (self.directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not note.exists():
-                note.touch(mode=0o600)
-                note.write_text(json.dumps(self._start()))
+                write_secret(note, json.dumps(self._start()))
         return TestServer(json.loads(note.read_text())["dsn"])
 
     def end(self) -> None:
