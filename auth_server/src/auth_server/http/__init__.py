@@ -1,0 +1,1 @@
+"""The public endpoints: each handler decodes, asks, encodes."""

@@ -1,0 +1,1 @@
+"""Signing keys: made, sealed, listed and used. Only `signer` signs."""

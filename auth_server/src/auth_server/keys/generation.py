@@ -1,0 +1,47 @@
+"""New RSA keys, and their way to bytes and back. Slow on purpose: call these off the event loop."""
+
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
+
+RSA_BITS: Final = (2048, 3072, 4096)
+"""Sizes that may be chosen. NIST SP 800-57 gives 2048 bits until 2030; 4096 signs four times slower than 3072."""
+
+PUBLIC_EXPONENT: Final = 65537
+
+
+class KeyMaterialError(Exception):
+    """The bytes are not an RSA private key that this server may sign with. Never quotes them."""
+
+
+def generate(bits: int) -> rsa.RSAPrivateKey:
+    """A new key of ``bits``, one of `RSA_BITS`. Takes from a tenth of a second to several seconds."""
+    return rsa.generate_private_key(public_exponent=PUBLIC_EXPONENT, key_size=bits)
+
+
+def to_der(key: rsa.RSAPrivateKey) -> bytes:
+    """PKCS #8, unencrypted: to be sealed at once."""
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def from_der(der: bytes) -> rsa.RSAPrivateKey:
+    """Read and check a key (tens of milliseconds: keep the object, never load it per signature).
+
+    Raises:
+        KeyMaterialError: not PKCS #8, not RSA, or not of a size and exponent that verifiers take.
+    """
+    try:
+        key = load_der_private_key(der, password=None)
+    except (ValueError, TypeError) as error:
+        raise KeyMaterialError("not a PKCS #8 private key") from error
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise KeyMaterialError("not an RSA key")
+    if key.key_size not in RSA_BITS or key.public_key().public_numbers().e != PUBLIC_EXPONENT:
+        raise KeyMaterialError("an RSA key of a size or exponent that verifiers refuse")
+    return key

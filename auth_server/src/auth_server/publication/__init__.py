@@ -1,0 +1,1 @@
+"""The published documents: what they say, who serves them, who writes them to a directory."""

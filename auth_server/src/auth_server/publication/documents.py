@@ -1,0 +1,62 @@
+"""The published documents: from state to bytes (pure).
+
+The same bytes are served over HTTP and written to the publication directory.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from farseal.encoding import b64url_encode
+from farseal.vocabulary import ISSUER_METADATA_FILE, JWKS_FILE, JWKS_MEDIA_TYPE, JWKS_PATH
+
+if TYPE_CHECKING:
+    from auth_server.keys.public_key import PublicKey
+
+TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
+GRANT_TYPES = ("client_credentials",)
+CLIENT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document: the name of its file, its media type and its bytes."""
+
+    name: str
+    media_type: str
+    body: bytes
+
+    @property
+    def etag(self) -> str:
+        """A strong validator, of the content alone: every replica gives the same (RFC 9110 section 8.8.3)."""
+        return f'"{b64url_encode(hashlib.sha256(self.body).digest()[:16])}"'
+
+
+def jwks(keys: "Iterable[PublicKey]") -> Document:
+    """The JWK Set of the issuer (RFC 7517 section 5), in the order of the kids."""
+    members = [key.jwk() for key in sorted(keys, key=lambda key: key.kid)]
+    return Document(JWKS_FILE, JWKS_MEDIA_TYPE, msgspec.json.encode({"keys": members}))
+
+
+def issuer_metadata(issuer: str, *, scopes: Iterable[str]) -> Document:
+    """Authorization server metadata (RFC 8414 section 2).
+
+    ``issuer`` is the configured string, byte for byte (section 3.3). ``response_types_supported`` is required by
+    section 2 and empty, because there is no authorization endpoint; ``scopes_supported`` is left out when empty
+    (section 3.2).
+    """
+    base = issuer.rstrip("/")
+    members: dict[str, Any] = {
+        "issuer": issuer,
+        "token_endpoint": base + TOKEN_PATH,
+        "jwks_uri": base + JWKS_PATH,
+        "response_types_supported": [],
+        "grant_types_supported": list(GRANT_TYPES),
+        "token_endpoint_auth_methods_supported": list(CLIENT_AUTH_METHODS),
+    }
+    if offered := sorted(set(scopes)):
+        members["scopes_supported"] = offered
+    return Document(ISSUER_METADATA_FILE, "application/json", msgspec.json.encode(members))

@@ -1,0 +1,1 @@
+"""Access tokens: their claims, and the issuer that has them signed."""

@@ -1,0 +1,52 @@
+"""The payload of an access token (pure, RFC 9068 section 2.2)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from farseal.vocabulary import REGISTERED_CLAIMS
+
+if TYPE_CHECKING:
+    from auth_server.grants.rules import Grant
+
+
+class ReservedClaimError(Exception):
+    """A mapped attribute would speak as a registered claim. A fault of the configuration, named by its claim."""
+
+
+def access_token_payload(grant: "Grant", *, issuer: str, now: int, lifetime: int, jti: str) -> dict[str, Any]:
+    """The claims of a token for ``grant``, issued at ``now`` and dead at ``now + lifetime`` (seconds).
+
+    Always ``iss sub aud exp iat jti client_id``. ``scope`` and ``roles`` only when there are any (2.2.3),
+    ``auth_time`` only when a person logged in (2.2.1). ``aud`` is a string for one audience and a list for several.
+
+    Raises:
+        ReservedClaimError: a mapped attribute has the name of a registered claim.
+        ValueError: no audience, or a life of no length.
+    """
+    if not grant.audience:
+        raise ValueError("a token without audience is accepted nowhere")
+    if lifetime < 1:
+        raise ValueError("a token lives at least a second")
+    payload: dict[str, Any] = {
+        "iss": issuer,
+        "sub": grant.subject,
+        "aud": grant.audience[0] if len(grant.audience) == 1 else list(grant.audience),
+        "exp": now + lifetime,
+        "iat": now,
+        "jti": jti,
+        "client_id": grant.client_id,
+    }
+    if grant.scopes:
+        payload["scope"] = " ".join(grant.scopes)
+    if grant.roles:
+        payload["roles"] = list(grant.roles)
+    if grant.auth_time is not None:
+        payload["auth_time"] = grant.auth_time
+    return payload | _mapped(grant.claims)
+
+
+def _mapped(claims: Mapping[str, Any]) -> dict[str, Any]:
+    reserved = sorted(REGISTERED_CLAIMS.intersection(claims))
+    if reserved:
+        raise ReservedClaimError(f"an attribute is mapped onto the registered claim {reserved[0]!r}")
+    return dict(claims)

@@ -1,0 +1,107 @@
+"""The one module that signs: what a token looks like, and how many may wait for one."""
+
+import asyncio
+import threading
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from auth_server.keys.generation import generate
+from auth_server.keys.signer import Signer, SigningKey, SigningOverloaded
+from farseal.encoding import b64url_decode, parse_json_object
+
+PAYLOAD = msgspec.json.encode({"sub": "Zoë", "n": [1, 2]})
+
+
+@pytest.fixture(scope="module")
+def key() -> SigningKey:
+    return SigningKey("the-kid", generate(2048))
+
+
+async def test_a_token_is_a_compact_rs256_jws_over_the_given_bytes(key: SigningKey) -> None:
+    """Header, payload and signature are where RFC 7515 puts them, and the signature is good."""
+    signer = Signer(threads=1)
+    try:
+        token = await signer.sign(PAYLOAD, key, token_type="at+jwt")
+    finally:
+        signer.close()
+    head, body, signature = token.split(".")
+    assert parse_json_object(b64url_decode(head)) == {"alg": "RS256", "kid": "the-kid", "typ": "at+jwt"}
+    assert b64url_decode(body) == PAYLOAD
+    public: rsa.RSAPublicKey = key.private.public_key()
+    public.verify(b64url_decode(signature), f"{head}.{body}".encode(), padding.PKCS1v15(), SHA256())
+
+
+async def test_the_header_has_the_one_spelling_that_encoding_again_gives(key: SigningKey) -> None:
+    """A verifier may compare instead of parsing strictly: what is decoded and encoded again is the same bytes."""
+    signer = Signer(threads=1)
+    try:
+        token = await signer.sign(PAYLOAD, key, token_type="at+jwt")
+    finally:
+        signer.close()
+    head = b64url_decode(token.split(".")[0])
+    assert msgspec.json.encode(msgspec.json.decode(head)) == head
+
+
+class BlockedSigner(Signer):
+    """Signs only when told to, so that a queue can be looked at."""
+
+    def __init__(self, *, max_waiting: int) -> None:
+        super().__init__(threads=1, max_waiting=max_waiting)
+        self.go = threading.Event()
+
+    def _sign(self, payload: bytes, key: SigningKey, token_type: str) -> str:
+        self.go.wait(10)
+        return super()._sign(payload, key, token_type)
+
+
+async def test_past_the_gate_a_caller_is_told_to_come_back(key: SigningKey) -> None:
+    """One signs, two wait, the fourth is refused at once; when the queue is gone there is room again."""
+    signer = BlockedSigner(max_waiting=2)
+    try:
+        waiting = [asyncio.ensure_future(signer.sign(PAYLOAD, key, token_type="at+jwt")) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(SigningOverloaded) as refused:
+            await signer.sign(PAYLOAD, key, token_type="at+jwt")
+        assert refused.value.retry_after >= 1
+        signer.go.set()
+        assert len(set(await asyncio.gather(*waiting))) == 1
+        await asyncio.sleep(0.05)
+        assert await signer.sign(PAYLOAD, key, token_type="at+jwt")
+    finally:
+        signer.go.set()
+        signer.close()
+
+
+async def test_a_caller_that_leaves_the_queue_gives_its_place_back(key: SigningKey) -> None:
+    """Clients that hang up do not fill the gate for ever."""
+    signer = BlockedSigner(max_waiting=1)
+    try:
+        first = asyncio.ensure_future(signer.sign(PAYLOAD, key, token_type="at+jwt"))
+        second = asyncio.ensure_future(signer.sign(PAYLOAD, key, token_type="at+jwt"))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        third = asyncio.ensure_future(signer.sign(PAYLOAD, key, token_type="at+jwt"))
+        await asyncio.sleep(0)
+        signer.go.set()
+        assert await first == await third
+    finally:
+        signer.go.set()
+        signer.close()
+
+
+async def test_a_closed_signer_refuses_work_and_its_gate_is_not_lost(key: SigningKey) -> None:
+    """After the end there is no signature, only an error."""
+    signer = Signer(threads=1)
+    signer.close()
+    with pytest.raises(RuntimeError):
+        await signer.sign(PAYLOAD, key, token_type="at+jwt")
+
+
+def test_a_signing_key_does_not_show_itself(key: SigningKey) -> None:
+    """Only the kid appears in a log line or traceback."""
+    assert repr(key) == "SigningKey(kid='the-kid')"
