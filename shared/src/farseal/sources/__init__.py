@@ -1,1 +1,6 @@
-"""The only modules that read published documents: they turn bytes at rest into a new `TrustSnapshot`."""
+"""Where published documents come from, in the background: the verifier's only I/O, never on the way of a request."""
+
+from farseal.sources.file import DirectorySource
+from farseal.sources.source import SourceStatus, TrustSource
+
+__all__ = ["DirectorySource", "SourceStatus", "TrustSource"]

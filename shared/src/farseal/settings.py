@@ -1,0 +1,158 @@
+"""What a service says about the tokens it takes. Made in code, or read from ``FARSEAL_*`` variables."""
+
+import ipaddress
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from farseal.environment import SettingsError, load, path, seconds, setting
+from farseal.trust import AgeLimits
+from farseal.verify import Expectations
+
+PREFIX: Final = "FARSEAL_"
+
+MAX_LEEWAY_SECONDS: Final = 300
+"""More than this is not clock skew; it is a longer life for every token."""
+
+
+def issuer_identifier(value: str) -> str:
+    """An issuer as RFC 8414 section 2 has it: https without query and fragment; plain http on loopback only."""
+    wanted = "must be an https URL without query or fragment (http on loopback only)"
+    parts = _split(value, wanted)
+    plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if not (parts.scheme == "https" or plain) or not parts.netloc or "@" in parts.netloc or "?" in value:
+        raise ValueError(wanted)
+    return value
+
+
+def audience_identifier(value: str) -> str:
+    """A resource identifier as RFC 8707 section 2 has it: an absolute URI without fragment."""
+    wanted = "must be an absolute URI without a fragment"
+    parts = _split(value, wanted)
+    if not parts.scheme or not (parts.netloc or parts.path) or (parts.scheme in {"http", "https"} and not parts.netloc):
+        raise ValueError(wanted)
+    return value
+
+
+def web_address(value: str) -> str:
+    """An http or https URL without fragment."""
+    wanted = "must be an http or https URL without a fragment"
+    parts = _split(value, wanted)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise ValueError(wanted)
+    return value
+
+
+def realm_text(value: str) -> str:
+    """Text for the ``realm`` of a challenge: printable ASCII without quotes and backslashes (RFC 6750 section 3)."""
+    if not value or not value.isascii() or not value.isprintable() or '"' in value or "\\" in value:
+        raise ValueError("must be printable ASCII without quotes and backslashes")
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL is this machine by its spelling alone; no name is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustSettings:
+    """Whose tokens are taken, for what, and how old the published documents may get.
+
+    Raises:
+        SettingsError: at construction, with every fault at once.
+    """
+
+    issuer: str = setting("Issuer whose tokens are taken, as in iss", unit="URL", parse=issuer_identifier)
+    audience: str = setting("This service, as in aud", unit="URI", parse=audience_identifier)
+    trust_directory: Path = setting("Directory of published documents", unit="path", parse=path)  # noqa: RUF009 - gives a field
+    leeway_seconds: int = setting(
+        "Clock skew to forgive", unit="seconds", default=30, parse=seconds(0, MAX_LEEWAY_SECONDS)
+    )
+    stale_after_seconds: int = setting(
+        "Age of the documents from which a warning is logged", unit="seconds", default=900, parse=seconds(1)
+    )
+    refuse_after_seconds: int = setting(
+        "Age of the documents from which every token gets 503", unit="seconds", default=86_400, parse=seconds(1)
+    )
+    access_rules_file: Path | None = setting(  # noqa: RUF009 - gives a field
+        "File of access rules", unit="path", default=None, parse=path
+    )
+    jwks_uri: str | None = setting(
+        "Where this service's own keys are, for its metadata (RFC 9728); most have none",
+        unit="URL",
+        default=None,
+        parse=web_address,
+    )
+    realm: str = setting("realm of the challenges", default="farseal", parse=realm_text)
+
+    def __post_init__(self) -> None:
+        if faults := tuple(self.faults()):
+            raise SettingsError(faults)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], *, also: Collection[str] = ()) -> Self:
+        """Read the ``FARSEAL_*`` variables of ``environ``.
+
+        Args:
+            environ: such as ``os.environ``.
+            also: ``FARSEAL_*`` names that belong to somebody else.
+
+        Raises:
+            SettingsError: with every fault at once.
+        """
+        return load(cls, environ, PREFIX, also=also)
+
+    def faults(self) -> Iterator[str]:
+        """Each fault, named by its variable; values given in code are held to what the environment is."""
+        for name, check in _CHECKS.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            try:
+                check(value)
+            except ValueError as error:
+                yield f"{PREFIX}{name.upper()}: {error}"
+        if not 0 <= self.leeway_seconds <= MAX_LEEWAY_SECONDS:
+            yield f"{PREFIX}LEEWAY_SECONDS: must be whole seconds, 0 to {MAX_LEEWAY_SECONDS}"
+        if self.stale_after_seconds < 1:
+            yield f"{PREFIX}STALE_AFTER_SECONDS: must be whole seconds, 1 or more"
+        if self.refuse_after_seconds <= self.stale_after_seconds:
+            yield (
+                f"{PREFIX}REFUSE_AFTER_SECONDS: must be more than {PREFIX}STALE_AFTER_SECONDS "
+                f"({self.stale_after_seconds})"
+            )
+
+    @property
+    def limits(self) -> AgeLimits:
+        """Of the documents' age."""
+        return AgeLimits(warn_after=self.stale_after_seconds, refuse_after=self.refuse_after_seconds)
+
+    @property
+    def expectations(self) -> Expectations:
+        """What the verifier holds every token to."""
+        return Expectations(self.audience, frozenset({self.issuer}), leeway=self.leeway_seconds)
+
+
+_CHECKS: Final[Mapping[str, Any]] = {
+    "issuer": issuer_identifier,
+    "audience": audience_identifier,
+    "jwks_uri": web_address,
+    "realm": realm_text,
+}
+
+
+def _split(value: object, wanted: str) -> Any:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value or "#" in value:
+        raise ValueError(wanted)
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(wanted) from None
+    return parts
