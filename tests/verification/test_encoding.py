@@ -1,0 +1,131 @@
+"""The strict readers, for any bytes: a value or `EncodingError`, nothing else."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farseal.encoding import EncodingError, b64url_decode, b64url_encode, parse_json, parse_json_object
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.binary())
+def test_base64url_comes_back_as_it_went(data) -> None:
+    assert b64url_decode(b64url_encode(data)) == data
+
+
+@given(st.text(alphabet="ABw8-_=+/. \n\0é", max_size=12) | st.text())
+def test_a_decoded_text_is_the_only_spelling_of_its_bytes(text) -> None:
+    """No second spelling is accepted: what decodes must encode to the very same text."""
+    try:
+        data = b64url_decode(text)
+    except EncodingError as error:
+        assert len(text) < 3 or text not in str(error)
+    else:
+        assert b64url_encode(data) == text
+
+
+@given(st.binary(max_size=64))
+def test_base64url_gives_bytes_or_its_own_error_for_any_bytes(data) -> None:
+    try:
+        decoded = b64url_decode(data)
+    except EncodingError:
+        return
+    assert b64url_encode(decoded).encode() == data
+
+
+@given(json_values)
+def test_a_written_value_is_read_back(value) -> None:
+    """Both writers' spellings are read: ours takes the short way, the standard library's is scanned for duplicates."""
+    for separators in ((",", ":"), (", ", ": ")):
+        try:
+            data = json.dumps(value, separators=separators, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return
+        try:
+            assert parse_json(data, max_depth=100) == value
+        except EncodingError as error:
+            # Integers beyond a parser's bounds are refused, not rounded.
+            assert "nested" not in str(error)
+
+
+@given(st.binary() | st.text(alphabet='{}[]":,\\ud80019eE+-.nulltrue \n\0', max_size=40).map(str.encode))
+def test_strict_json_never_reads_what_the_standard_library_refuses(data) -> None:
+    """Ours is a subset, and whatever the bytes only `EncodingError` comes out."""
+    try:
+        value = parse_json(data)
+    except EncodingError as error:
+        assert str(error).isascii()
+    else:
+        assert json.loads(data) == value
+
+
+@given(st.dictionaries(st.text(min_size=1), st.integers(0, 9), min_size=1, max_size=5), st.data())
+def test_a_member_named_twice_is_refused_wherever_it_stands(members, data) -> None:
+    name = data.draw(st.sampled_from(sorted(members)))
+    pairs = [*members.items(), (name, data.draw(st.integers(0, 9)))]
+    pairs = data.draw(st.permutations(pairs))
+    ascii_only = data.draw(st.booleans())
+    text = "{" + ",".join(f"{json.dumps(key, ensure_ascii=ascii_only)}:{value}" for key, value in pairs) + "}"
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        return
+    with pytest.raises(EncodingError):
+        parse_json(encoded)
+
+
+@pytest.mark.parametrize(
+    ("data", "limit", "refused"),
+    [
+        pytest.param(b'"abc"', 5, False, id="at-the-bound"),
+        pytest.param(b'"abc"', 4, True, id="one-over"),
+    ],
+)
+def test_the_size_is_bounded_before_anything_is_parsed(data, limit, refused) -> None:
+    if refused:
+        with pytest.raises(EncodingError, match="longer than 4 bytes"):
+            parse_json(data, max_bytes=limit)
+    else:
+        assert parse_json(data, max_bytes=limit) == "abc"
+
+
+@pytest.mark.parametrize("data", [b"[]", b'"x"', b"1", b"null", b"true"])
+def test_an_object_is_an_object(data) -> None:
+    with pytest.raises(EncodingError, match="not an object"):
+        parse_json_object(data)
+
+
+def test_a_long_run_of_quotes_and_backslashes_costs_no_backtracking() -> None:
+    """The depth scan is linear in the bytes: 1 MiB of the worst kind ends, in well under the time of a hang."""
+    with pytest.raises(EncodingError):
+        parse_json(b"[" * 17 + b'"' + b"\\" * (1 << 19) + b'["' * 1000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b'{"secret-member":1e999}', id="number"),
+        pytest.param(b'{"secret-member":"secret\\ud800"}', id="surrogate"),
+        pytest.param(b'{"secret-member":secret}', id="bare-word"),
+        pytest.param(b'{"secret-member":1,"secret-member":2}', id="duplicate"),
+        pytest.param(b'{"secret-member":"\xff"}', id="utf-8"),
+    ],
+)
+def test_a_message_never_quotes_the_data(data) -> None:
+    with pytest.raises(EncodingError) as caught:
+        parse_json(data)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_an_integer_beyond_the_interpreters_bound_is_our_error() -> None:
+    """Python refuses to read integers of more than 4,300 digits; that is no ValueError of ours to leak."""
+    with pytest.raises(EncodingError):
+        parse_json(b"[ " + b"9" * 5000 + b"]")
