@@ -1,0 +1,228 @@
+"""Who may have which scopes where: `client_resources`, `client_scopes`, `user_resources`, `user_scopes`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from auth_server.grants.rules import Holding
+from auth_server.storage.connection import Connection, affected
+
+if TYPE_CHECKING:
+    from asyncpg import Record as Row
+
+Permissions = Mapping[str, tuple[str, ...]]
+"""Audience to the scopes held there; an audience without scopes may be named in a token all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything a grant is decided from, read in one statement and so at one moment."""
+
+    active: bool
+    """The subject exists enabled, and so does the client that acts for it."""
+    attributes: Mapping[str, Any]
+    roles: tuple[str, ...]
+    access_token_seconds: int | None
+    holdings: tuple[Holding, ...]
+
+
+_OF_USER = """
+    SELECT u.disabled_at IS NULL AND c.disabled_at IS NULL AS active,
+           u.attributes::text AS attributes,
+           ARRAY(SELECT r.role FROM user_roles r WHERE r.user_id = u.id ORDER BY r.role) AS roles,
+           c.access_token_seconds,
+           h.audience,
+           ARRAY(SELECT s.scope FROM resource_scopes s WHERE s.audience = h.audience) AS defined,
+           ARRAY(SELECT ARRAY[m.claim, m.attribute] FROM resource_claims m WHERE m.audience = h.audience) AS claims,
+           ARRAY(SELECT s.scope FROM user_scopes s WHERE s.user_id = u.id AND s.audience = h.audience) AS permitted,
+           EXISTS (SELECT FROM client_resources d
+                    WHERE d.client_id = c.id AND d.audience = h.audience AND d.is_default) AS is_default
+      FROM users u
+      JOIN clients c ON c.id = $2
+      LEFT JOIN user_resources h ON h.user_id = u.id
+     WHERE u.id = $1
+     ORDER BY h.audience
+"""
+
+# A client has no attributes, so no resource is shown any.
+_OF_CLIENT = """
+    SELECT c.disabled_at IS NULL AND 'client_credentials' = ANY (c.grant_types) AS active,
+           '{}' AS attributes,
+           ARRAY[]::text[] AS roles,
+           c.access_token_seconds,
+           h.audience,
+           ARRAY(SELECT s.scope FROM resource_scopes s WHERE s.audience = h.audience) AS defined,
+           ARRAY[]::text[] AS claims,
+           ARRAY(SELECT s.scope FROM client_scopes s WHERE s.client_id = c.id AND s.audience = h.audience)
+               AS permitted,
+           COALESCE(h.is_default, false) AS is_default
+      FROM clients c
+      LEFT JOIN client_resources h ON h.client_id = c.id
+     WHERE c.id = $1
+     ORDER BY h.audience
+"""
+
+
+def _standing(rows: Sequence["Row"]) -> Standing | None:
+    if not rows:
+        return None
+    first = rows[0]
+    holdings = tuple(
+        Holding(
+            audience=row["audience"],
+            defined=frozenset(row["defined"]),
+            permitted=frozenset(row["permitted"]),
+            claims=dict(row["claims"]),
+            is_default=row["is_default"],
+        )
+        for row in rows
+        if row["audience"] is not None
+    )
+    return Standing(
+        active=first["active"],
+        attributes=json.loads(first["attributes"]),
+        roles=tuple(first["roles"]),
+        access_token_seconds=first["access_token_seconds"],
+        holdings=holdings,
+    )
+
+
+async def of_user(conn: Connection, user_id: UUID, *, client_id: str) -> Standing | None:
+    """What a person holds who acts through ``client_id``; None when either is gone."""
+    return _standing(await conn.fetch(_OF_USER, user_id, client_id))
+
+
+async def of_client(conn: Connection, client_id: str) -> Standing | None:
+    """What a client holds for itself; inactive without ``client_credentials`` too; None when it is gone."""
+    return _standing(await conn.fetch(_OF_CLIENT, client_id))
+
+
+async def every_user(conn: Connection) -> dict[UUID, Permissions]:
+    """Permissions of all users that have any."""
+    rows = await conn.fetch("""
+        SELECT h.user_id AS id, h.audience,
+               ARRAY(SELECT s.scope FROM user_scopes s
+                      WHERE s.user_id = h.user_id AND s.audience = h.audience ORDER BY s.scope) AS scopes
+          FROM user_resources h ORDER BY h.audience
+    """)
+    found: dict[UUID, dict[str, tuple[str, ...]]] = {}
+    for row in rows:
+        found.setdefault(UUID(bytes=row["id"].bytes), {})[row["audience"]] = tuple(row["scopes"])
+    return dict(found)
+
+
+async def every_client(conn: Connection) -> dict[str, tuple[Permissions, tuple[str, ...]]]:
+    """Permissions and default audiences of all clients that have any."""
+    rows = await conn.fetch("""
+        SELECT h.client_id AS id, h.audience, h.is_default,
+               ARRAY(SELECT s.scope FROM client_scopes s
+                      WHERE s.client_id = h.client_id AND s.audience = h.audience ORDER BY s.scope) AS scopes
+          FROM client_resources h ORDER BY h.audience
+    """)
+    scopes: dict[str, dict[str, tuple[str, ...]]] = {}
+    defaults: dict[str, list[str]] = {}
+    for row in rows:
+        scopes.setdefault(row["id"], {})[row["audience"]] = tuple(row["scopes"])
+        if row["is_default"]:
+            defaults.setdefault(row["id"], []).append(row["audience"])
+    return {client: (held, tuple(defaults.get(client, ()))) for client, held in scopes.items()}
+
+
+async def permit_user(conn: Connection, user_id: UUID, audience: str, scopes: Sequence[str]) -> bool:
+    """Let a user name the resource and have these scopes there; False when nothing was new.
+
+    Run it inside a transaction. A scope that the resource does not define is a foreign key violation.
+    """
+    opened = await conn.execute(
+        "INSERT INTO user_resources (user_id, audience) VALUES ($1, $2) ON CONFLICT DO NOTHING", user_id, audience
+    )
+    added = await conn.execute(
+        "INSERT INTO user_scopes (user_id, audience, scope) SELECT $1, $2, unnest($3::text[]) ON CONFLICT DO NOTHING",
+        user_id, audience, scopes,
+    )  # fmt: skip
+    return affected(opened) + affected(added) > 0
+
+
+async def permit_client(conn: Connection, client_id: str, audience: str, scopes: Sequence[str]) -> bool:
+    """Let a client name the resource and have these scopes there; as `permit_user`."""
+    opened = await conn.execute(
+        "INSERT INTO client_resources (client_id, audience) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        client_id, audience,
+    )  # fmt: skip
+    added = await conn.execute(
+        """
+        INSERT INTO client_scopes (client_id, audience, scope) SELECT $1, $2, unnest($3::text[])
+        ON CONFLICT DO NOTHING
+        """,
+        client_id, audience, scopes,
+    )  # fmt: skip
+    return affected(opened) + affected(added) > 0
+
+
+async def withdraw_user(conn: Connection, user_id: UUID, audience: str, scopes: Sequence[str] | None) -> bool:
+    """Take scopes away, or with None the whole resource; False when there was nothing to take."""
+    if scopes is None:
+        status = await conn.execute(
+            "DELETE FROM user_resources WHERE user_id = $1 AND audience = $2", user_id, audience
+        )
+    else:
+        status = await conn.execute(
+            "DELETE FROM user_scopes WHERE user_id = $1 AND audience = $2 AND scope = ANY ($3::text[])",
+            user_id, audience, scopes,
+        )  # fmt: skip
+    return affected(status) > 0
+
+
+async def withdraw_client(conn: Connection, client_id: str, audience: str, scopes: Sequence[str] | None) -> bool:
+    """Take scopes away, or with None the whole resource; False when there was nothing to take."""
+    if scopes is None:
+        status = await conn.execute(
+            "DELETE FROM client_resources WHERE client_id = $1 AND audience = $2", client_id, audience
+        )
+    else:
+        status = await conn.execute(
+            "DELETE FROM client_scopes WHERE client_id = $1 AND audience = $2 AND scope = ANY ($3::text[])",
+            client_id, audience, scopes,
+        )  # fmt: skip
+    return affected(status) > 0
+
+
+async def set_user(conn: Connection, user_id: UUID, permissions: Permissions) -> None:
+    """Leave the user with exactly these permissions. Run it inside a transaction."""
+    await conn.execute(
+        "DELETE FROM user_resources WHERE user_id = $1 AND audience <> ALL ($2::text[])", user_id, list(permissions)
+    )
+    for audience, scopes in permissions.items():
+        await conn.execute(
+            "DELETE FROM user_scopes WHERE user_id = $1 AND audience = $2 AND scope <> ALL ($3::text[])",
+            user_id, audience, scopes,
+        )  # fmt: skip
+        await permit_user(conn, user_id, audience, scopes)
+
+
+async def set_client(conn: Connection, client_id: str, permissions: Permissions, defaults: Sequence[str]) -> None:
+    """Leave the client with exactly these permissions and default audiences. Run it inside a transaction."""
+    await conn.execute(
+        "DELETE FROM client_resources WHERE client_id = $1 AND audience <> ALL ($2::text[])",
+        client_id, list(permissions),
+    )  # fmt: skip
+    for audience, scopes in permissions.items():
+        await conn.execute(
+            "DELETE FROM client_scopes WHERE client_id = $1 AND audience = $2 AND scope <> ALL ($3::text[])",
+            client_id, audience, scopes,
+        )  # fmt: skip
+        await permit_client(conn, client_id, audience, scopes)
+    await set_defaults(conn, client_id, defaults)
+
+
+async def set_defaults(conn: Connection, client_id: str, defaults: Sequence[str]) -> None:
+    """Leave the client with exactly these default audiences, among those that it holds."""
+    await conn.execute(
+        """
+        UPDATE client_resources SET is_default = (audience = ANY ($2::text[]))
+         WHERE client_id = $1 AND is_default <> (audience = ANY ($2::text[]))
+        """,
+        client_id, defaults,
+    )  # fmt: skip
