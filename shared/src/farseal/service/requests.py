@@ -1,0 +1,163 @@
+"""Around every request: an id, one access line, the metrics, and errors in one shape.
+
+One middleware, outermost, so that it sees the answer that leaves. Paths, queries and headers reach neither logs nor
+metrics: a route template and a method of a fixed set do.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from multidict import CIMultiDict
+
+from farseal.problems import ProblemError, problem
+from farseal.service.metrics import ServiceMetrics, bounded_method
+
+ErrorForm = Callable[[web.Request, int, str, str | None, Mapping[str, str]], web.Response | None]
+"""Answers an error in another form (``request, status, code, detail, headers``), or gives None for problem+json."""
+
+REQUEST_ID_HEADER: Final = "X-Request-Id"
+UNMATCHED: Final = "unmatched"
+"""The route label of every path that no route serves."""
+
+CLIENT_GONE: Final = 499
+"""Status in logs and metrics of a request whose client left before the answer; nginx's number."""
+
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID: Final = web.RequestKey("farseal.request_id", str)
+
+_CODES: Final = {
+    400: "bad_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    408: "request_timeout",
+    409: "conflict",
+    411: "length_required",
+    412: "precondition_failed",
+    413: "body_too_large",
+    414: "uri_too_long",
+    415: "media_type_unsupported",
+    417: "expectation_failed",
+    422: "unprocessable",
+    428: "precondition_required",
+    429: "too_many_requests",
+    431: "headers_too_large",
+    500: "internal_error",
+    501: "not_implemented",
+    502: "bad_gateway",
+    503: "unavailable",
+    504: "gateway_timeout",
+}
+
+log = structlog.get_logger("farseal.service.requests")
+
+
+def install(app: web.Application, *, metrics: ServiceMetrics, error_form: ErrorForm | None = None) -> None:
+    """Wrap ``app``: this middleware goes before those that are there, and must stay the first.
+
+    Every response gets ``X-Request-Id`` and ``X-Content-Type-Options: nosniff``.
+    """
+    app.middlewares.insert(0, _around(metrics, error_form))
+    app.on_response_prepare.append(_mark_response)
+
+
+def request_id(request: web.Request) -> str:
+    """The id of this request: the caller's when it was sane, else one of ours."""
+    known = request.get(_REQUEST_ID)
+    if known is None:
+        given = request.headers.getall(REQUEST_ID_HEADER, [])
+        known = given[0] if len(given) == 1 and _SANE_ID.fullmatch(given[0]) else uuid4().hex
+        request[_REQUEST_ID] = known
+    return known
+
+
+def route_template(request: web.Request) -> str:
+    """The template of the matched route, such as ``/notes/{id}``; `UNMATCHED` for 404 and 405."""
+    resource = request.match_info.route.resource
+    return UNMATCHED if resource is None else resource.canonical
+
+
+def _around(metrics: ServiceMetrics, error_form: ErrorForm | None) -> Middleware:
+    @web.middleware
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        route, status = route_template(request), CLIENT_GONE
+        with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
+            metrics.in_flight.inc()
+            try:
+                response = await _answer(request, handler, error_form)
+            except web.HTTPException as redirect:
+                status = redirect.status
+                raise
+            else:
+                status = CLIENT_GONE if request.transport is None else response.status
+                return response
+            finally:
+                seconds = time.perf_counter() - started
+                metrics.in_flight.dec()
+                metrics.observe(request.method, route, status, seconds)
+                log.info(
+                    "request",
+                    method=bounded_method(request.method),
+                    route=route,
+                    status=status,
+                    duration_ms=round(seconds * 1000, 2),
+                )
+
+    return around
+
+
+async def _answer(request: web.Request, handler: Handler, error_form: ErrorForm | None) -> web.StreamResponse:
+    """What the handler answers, or its error in the one shape; redirects, cancellation, a broken stream escape."""
+
+    def answer(
+        status: int, code: str, detail: str | None = None, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> web.Response:
+        formed = error_form(request, status, code, detail, headers or {}) if error_form else None
+        return formed or problem(status, code, detail=detail, headers=headers, **members)
+
+    try:
+        response: object = await handler(request)
+        if isinstance(response, web.StreamResponse):
+            return response
+        log.error("the handler gave no response", given=type(response).__name__)
+    except ProblemError as error:
+        if error.status >= 500:
+            log.warning("request failed", code=error.code, cause=error.__cause__)
+        return answer(error.status, error.code, error.detail, error.headers, **error.members)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return answer(error.status, _CODES.get(error.status, f"http_{error.status}"), None, _kept(error.headers))
+    except web.RequestPayloadError:
+        return answer(400, "body_malformed", "the body breaks off or is not framed as its headers say")
+    except Exception as error:
+        if request.transport is None and isinstance(error, (ConnectionError, asyncio.TimeoutError)):
+            # Nobody reads this answer; aiohttp notices so when it writes, without a traceback.
+            return answer(400, "client_gone")
+        log.exception("unexpected error")
+        if request.writer.output_size > 0:
+            # Too late for another status: break the stream off, so that nobody takes it for whole.
+            raise ConnectionResetError("the response had begun") from error
+    return answer(500, "internal_error")
+
+
+def _kept(headers: CIMultiDict[str]) -> dict[str, str]:
+    """What an aiohttp error says beside its text: Allow, WWW-Authenticate, Retry-After."""
+    return {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
+
+
+async def _mark_response(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[REQUEST_ID_HEADER] = request_id(request)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    # Versions of the interpreter and of the server are nobody's business.
+    response.headers[hdrs.SERVER] = "farseal"
