@@ -39,14 +39,16 @@ demo: $(VENV)/.demo ## start everything on an embedded PostgreSQL, play the tour
 test: $(VENV)/.dev ## every test, with branch coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report= $(ARGS)
-	@$(BIN)/python scripts/coverage_floor.py
+	@$(BIN)/python -m scripts.coverage_floor
 
-check: $(VENV)/.dev ## format, lint, types, import walls, dependencies
+check: $(VENV)/.dev ## format, lint, types, import walls, dependencies, isolation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@for m in $(MEMBERS); do (cd $$m && ../$(BIN)/deptry src) || exit 1; done
+	$(BIN)/python -m scripts.walls
+	$(BIN)/python -m scripts.isolation
 
 fmt: $(VENV)/.dev ## format and fix what can be fixed
 	$(BIN)/ruff check --fix-only .

@@ -1,0 +1,80 @@
+"""The walls that imports do not show: who may touch a private key, and what the repository may say.
+
+    python -m scripts.walls [ROOT]
+
+Prints each crossing as FILE:LINE and exits 1 if there is one.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+SIGNER = "auth_server/src/auth_server/keys/signer.py"
+"""The one module that signs."""
+
+VERIFYING = ("shared/src", "resource_a/src", "resource_b/src")
+"""Code in which no private key may appear, by any name."""
+
+PRIVATE = frozenset(
+    {
+        "generate_private_key", "load_pem_private_key", "load_der_private_key", "load_ssh_private_key",
+        "derive_private_key", "from_private_bytes", "private_numbers", "private_bytes", "RSAPrivateKey",
+        "RSAPrivateNumbers", "sign",
+    }
+)  # fmt: skip
+
+
+def crossings(root: Path) -> Iterator[str]:
+    """Every place where a wall is crossed, as ``path:line: what``."""
+    for folder in VERIFYING:
+        for path in sorted((root / folder).rglob("*.py")):
+            yield from _private_keys(path, root)
+    for path in sorted((root / "auth_server/src").rglob("*.py")):
+        if path.relative_to(root).as_posix() != SIGNER:
+            yield from _signatures(path, root)
+
+
+def _private_keys(path: Path, root: Path) -> Iterator[str]:
+    for line, name in _names(path):
+        if name in PRIVATE:
+            yield f"{path.relative_to(root)}:{line}: {name}: no private key and no signature where tokens are verified"
+
+
+def _signatures(path: Path, root: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        owner = ast.unparse(node.func.value)
+        asks_the_signer = owner.rpartition(".")[2].endswith("signer")
+        if (node.func.attr == "sign" and not asks_the_signer) or (
+            node.func.attr == "encode" and re.search(r"\b(jwt|jws|PyJWS|PyJWT)\b", owner)
+        ):
+            yield f"{path.relative_to(root)}:{node.lineno}: only {SIGNER} signs"
+
+
+def _names(path: Path) -> Iterator[tuple[int, str]]:
+    """Each name that is imported, read or called, by its last part."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.Name):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name.rpartition(".")[2]
+
+
+def main() -> int:
+    """Check the tree that is named, or this one."""
+    found = list(crossings(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT))
+    print("\n".join(found) if found else "walls: no private key outside the auth server, one module that signs")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
