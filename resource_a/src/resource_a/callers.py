@@ -10,7 +10,7 @@ ORG_CLAIM: Final = "org_id"
 READ_SCOPE: Final = "notes:read"
 
 MAX_IDENTIFIER_CHARACTERS: Final = 255
-"""Of ``sub`` and ``org_id``: the bound OpenID Connect Core section 2 sets for ``sub``, and small enough for an index."""
+"""Of ``sub`` and ``org_id``: what OpenID Connect Core section 2 allows a ``sub``, and small enough for an index."""
 
 
 @dataclass(frozen=True, slots=True)

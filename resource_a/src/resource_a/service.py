@@ -1,9 +1,7 @@
 """What can be done with notes. Refusals are values; the database being away is the only exception."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
-
-import asyncpg
 
 from farseal.clock import at
 from farseal.service.postgres import database_errors
@@ -12,6 +10,9 @@ from resource_a.cursor import MAX_POSITION
 from resource_a.notes import Note, Page, Refusal
 from resource_a.preconditions import Tags
 from resource_a.storage import notes as table
+
+if TYPE_CHECKING:
+    import asyncpg
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100

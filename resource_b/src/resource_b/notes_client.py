@@ -1,4 +1,4 @@
-"""The notes service, asked with the caller's own token. It may be down, slow or wrong: each is a value, never a surprise."""
+"""The notes service, asked with the caller's own token. Down, slow and wrong are values, no surprises."""
 
 import asyncio
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ JSON_MEDIA_TYPE: Final = "application/json"
 
 
 class Failure(StrEnum):
-    """Why there are no notes to report on. The values are codes of problems, and labels of a metric."""
+    """Why there are no notes to report on. The values are codes of problems."""
 
     REFUSED = "upstream_refused"
     """The notes service does not honour this token, or not for reading notes."""

@@ -114,7 +114,7 @@ def personal_report(principal: Principal, seen: SeenNotes) -> PersonalReport:
 def org_report(org_id: str, seen: SeenNotes) -> OrgReport:
     """Report on an organisation.
 
-    The caller may also see notes of its own that belong to no organisation, or to one it has left; they are not counted.
+    The caller may also see notes of its own that belong to no organisation, or to one it has left: not counted.
     Authors with as many notes as each other are listed by their subject, so that one state gives one report.
     """
     notes = [note for note in seen.notes if note.org_id == org_id]

@@ -15,25 +15,22 @@ if TYPE_CHECKING:
 
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
-_NOTE: Final = "id, owner, org_id, title, body, created_at, updated_at, version"
-_SUMMARY: Final = "id, owner, org_id, title, characters, created_at, updated_at, version"
-
-INSERT: Final = f"""
+INSERT: Final = """
     INSERT INTO notes (id, issuer, owner, org_id, title, body, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
- RETURNING {_NOTE}
+ RETURNING id, owner, org_id, title, body, created_at, updated_at, version
 """
 
-FETCH: Final = f"""
-    SELECT {_NOTE}
+FETCH: Final = """
+    SELECT id, owner, org_id, title, body, created_at, updated_at, version
       FROM notes
      WHERE id = $1
        AND issuer = $2
        AND (owner = $3 OR org_id = $4)
 """
 
-LIST_OWN: Final = f"""
-    SELECT position, {_SUMMARY}
+LIST_OWN: Final = """
+    SELECT position, id, owner, org_id, title, characters, created_at, updated_at, version
       FROM notes
      WHERE issuer = $1
        AND owner = $2
@@ -43,8 +40,8 @@ LIST_OWN: Final = f"""
 """
 
 # Two walks down two indexes, each of a page at most: an OR would sort all that the caller may see for every page.
-LIST_OWN_AND_ORG: Final = f"""
-    SELECT position, {_SUMMARY}
+LIST_OWN_AND_ORG: Final = """
+    SELECT position, id, owner, org_id, title, characters, created_at, updated_at, version
       FROM (
             (SELECT * FROM notes
               WHERE issuer = $1 AND owner = $2 AND position < $3
@@ -58,7 +55,7 @@ LIST_OWN_AND_ORG: Final = f"""
      LIMIT $4
 """
 
-REPLACE: Final = f"""
+REPLACE: Final = """
     UPDATE notes
        SET title = $5,
            body = $6,
@@ -68,7 +65,7 @@ REPLACE: Final = f"""
        AND issuer = $2
        AND owner = $3
        AND ($4::integer[] IS NULL OR version = ANY ($4))
- RETURNING {_NOTE}
+ RETURNING id, owner, org_id, title, body, created_at, updated_at, version
 """
 
 DELETE: Final = """

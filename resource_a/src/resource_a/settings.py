@@ -1,0 +1,79 @@
+"""What an operator can set of the notes service; the library's own settings begin with ``FARSEAL_``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from farseal.environment import Secret, boolean, choice, duration, integer, load, setting, url
+from farseal.environment import port as tcp_port
+from farseal.service.logs import Format
+
+PREFIX: Final = "RESOURCE_A_"
+
+MAX_REQUEST_BYTES: Final = 64 * 1024
+"""Of a request's body. Part of the interface, not a setting: openapi.yaml promises it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The notes service's own settings."""
+
+    database_url: Secret = setting(  # noqa: RUF009 - gives a field
+        "Where the notes are kept",
+        unit="PostgreSQL DSN",
+        secret=True,
+        parse=url("postgresql", "postgres"),
+    )
+    host: str = setting("Address the API listens on", unit="host name or IP address", default="127.0.0.1")
+    port: int = setting("Port of the API", unit="TCP port", default=9001, parse=tcp_port)
+    ops_host: str = setting(
+        "Address the probes and metrics listen on; keep it internal",
+        unit="host name or IP address",
+        default="127.0.0.1",
+    )
+    ops_port: int = setting("Port of /livez, /readyz and /metrics", unit="TCP port", default=9101, parse=tcp_port)
+    migrate_on_start: bool = setting(
+        "Whether to migrate the database before serving, instead of refusing one that is not migrated",
+        unit="boolean",
+        default=False,
+        parse=boolean,
+    )
+    pool_size: int = setting(
+        "Most connections to the database", unit="connections", default=10, parse=integer(1, 1000)
+    )
+    command_seconds: float = setting(
+        "Longest wait for a statement, and for a free connection",
+        unit="seconds",
+        default=5.0,
+        parse=duration(0.1, 300),
+    )
+    start_seconds: float = setting(
+        "Longest wait for the database at start", unit="seconds", default=30.0, parse=duration(0, 3600)
+    )
+    drain_seconds: float = setting(
+        "Time between failing readiness and closing the listener",
+        unit="seconds",
+        default=5.0,
+        parse=duration(0, 300),
+    )
+    grace_seconds: float = setting(
+        "Time given to requests in flight after that", unit="seconds", default=10.0, parse=duration(0, 300)
+    )
+    log_level: str = setting(
+        "Least level that is logged",
+        unit="debug, info, warning or error",
+        default="info",
+        parse=choice("debug", "info", "warning", "error"),
+    )
+    log_format: Format = setting(
+        "How log lines are written", unit="json or console", default="json", parse=choice("json", "console")
+    )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read ``RESOURCE_A_*``.
+
+        Raises:
+            SettingsError: naming every fault at once.
+        """
+        return load(cls, environ, PREFIX)

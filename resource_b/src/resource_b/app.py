@@ -1,0 +1,72 @@
+"""Composition: settings in, a protected application out, and the process around it."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from farseal.clock import Clock, now
+from farseal.service import requests
+from farseal.service.metrics import ServiceMetrics
+from farseal.service.ops import Readiness
+from farseal.service.run import Listen, run
+from farseal.settings import TrustSettings
+from farseal.web import setup
+from resource_b.access import RULES
+from resource_b.http.openapi import PATH as OPENAPI_PATH
+from resource_b.http.openapi import get_openapi
+from resource_b.http.reports import NOTES_CLIENT, get_my_report, get_org_report
+from resource_b.notes_client import Bounds, NotesClient, open_session
+from resource_b.settings import PREFIX, Settings
+
+__all__ = ["RULES", "create_app", "run_server"]
+
+SERVICE = "resource_b"
+
+
+def create_app(
+    settings: Settings,
+    trust: TrustSettings,
+    *,
+    metrics: ServiceMetrics | None = None,
+    readiness: Readiness | None = None,
+    clock: Clock = now,
+) -> web.Application:
+    """The reports API. Ready whenever tokens can be judged.
+
+    Readiness does not ask the notes service: reports would disappear together with notes, where a 502 tells callers
+    what is wrong.
+    """
+    metrics = metrics or ServiceMetrics(SERVICE)
+    app = web.Application()
+    app.router.add_get("/reports/mine", get_my_report)
+    app.router.add_get("/reports/org", get_org_report)
+    app.router.add_get(OPENAPI_PATH, get_openapi)
+
+    async def notes_client(app: web.Application) -> AsyncIterator[None]:
+        bounds = Bounds(
+            timeout_seconds=settings.notes_timeout_seconds,
+            concurrency=settings.notes_concurrency,
+            max_notes=settings.max_notes,
+        )
+        async with open_session(connections=bounds.concurrency) as session:
+            app[NOTES_CLIENT] = NotesClient(session, settings.notes_url, bounds)
+            yield
+
+    app.cleanup_ctx.append(notes_client)
+    setup(app, trust, rules=RULES, clock=clock, readiness=readiness)
+    requests.install(app, metrics=metrics)
+    return app
+
+
+def run_server(settings: Settings, trust: TrustSettings) -> int:
+    """Serve until told to stop; the exit code of the process."""
+    metrics, readiness = ServiceMetrics(SERVICE), Readiness()
+    return run(
+        create_app(settings, trust, metrics=metrics, readiness=readiness),
+        listen=Listen(settings.host, settings.port, f"{PREFIX}PORT"),
+        ops=Listen(settings.ops_host, settings.ops_port, f"{PREFIX}OPS_PORT"),
+        readiness=readiness,
+        metrics=metrics,
+        drain_seconds=settings.drain_seconds,
+        grace_seconds=settings.grace_seconds,
+    )
