@@ -172,8 +172,18 @@ class AccessRules:
         )
 
 
-NO_RULES: Final = AccessRules(())
-"""Denies everything that carries no requirement of its own."""
+def decide(rule: Rule | None, own: Authenticated | None) -> Needs | None:
+    """What a request must bring, or None: nobody may do this.
+
+    Args:
+        rule: the first rule about the request, if any.
+        own: what the handler itself requires, if anything. It holds beside a rule, whatever the rule says.
+    """
+    if rule is None:
+        return own
+    if own is None:
+        return rule.needs
+    return own if isinstance(rule.needs, Public) else rule.needs & own
 
 
 def parse_rules(text: str) -> AccessRules:
