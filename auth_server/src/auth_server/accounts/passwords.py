@@ -4,8 +4,9 @@ import asyncio
 import secrets
 import unicodedata
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Final, Self, TypeVar
 
 import argon2
@@ -74,8 +75,7 @@ class PasswordHasher:
             time_cost=time_cost, memory_cost=memory_kib, parallelism=PARALLELISM, type=argon2.Type.ID
         )
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="password")
-        self._allowed = workers + waiting
-        self._unfinished = 0
+        self._gate = BoundedSemaphore(workers + waiting)
         # Nobody's password: checked against when there is no account, so that the answer takes as long.
         self._dummy = self._argon2.hash(secrets.token_urlsafe(32))
 
@@ -132,21 +132,12 @@ class PasswordHasher:
             return False
 
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:
-        if self._unfinished >= self._allowed:
+        if not self._gate.acquire(blocking=False):
             raise PasswordsBusyError
-        self._unfinished += 1
-        loop = asyncio.get_running_loop()
-
-        def finished(_: Future[T]) -> None:
-            # Called in a thread. A caller that was cancelled has left, its thread has not: count the work itself.
-            loop.call_soon_threadsafe(self._finish)
-
         future = self._threads.submit(work, *arguments)
-        future.add_done_callback(finished)
+        # The gate counts work, not callers: one that was cancelled has left, its thread has not.
+        future.add_done_callback(lambda _: self._gate.release())
         return await asyncio.wrap_future(future)
-
-    def _finish(self) -> None:
-        self._unfinished -= 1
 
 
 def _canonical(password: str) -> bytes | None:
