@@ -12,12 +12,13 @@ from auth_server.keys.public_key import PublicKey
 from auth_server.keys.sealing import Kek, SealError, seal, unseal
 from auth_server.keys.signer import SigningKey
 from auth_server.storage import signing_keys
+from auth_server.storage.connection import Connection, Pool
 from auth_server.storage.signing_keys import StoredKey
 from farseal.clock import at
+from farseal.errors import FarsealError
 from farseal.service.postgres import database_errors
 
 if TYPE_CHECKING:
-    import asyncpg
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 log = structlog.get_logger(__name__)
@@ -26,7 +27,7 @@ LOCK_SECONDS: Final = 120
 """How long a replica waits for another one that makes the first keys: two of 4096 bits on a busy machine."""
 
 
-class KeyringError(Exception):
+class KeyringError(FarsealError):
     """The stored keys cannot be used: sealed under another KEK, altered, or none is active."""
 
 
@@ -44,7 +45,7 @@ class Keyring:
     Signing goes on with what is held while the database is away; `refresh` is what brings news.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", kek: Kek, *, bits: int) -> None:
+    def __init__(self, pool: Pool, kek: Kek, *, bits: int) -> None:
         self._pool = pool
         self._kek = kek
         self._bits = bits
@@ -71,18 +72,13 @@ class Keyring:
             KeyringError: stored keys cannot be used.
             DatabaseUnavailable: the database cannot be reached.
         """
-        async with database_errors(), self._pool.acquire() as conn:
-            stored = await signing_keys.list_states(conn, list(KeyState))
-            if lifecycle.missing(_states(stored)):
-                # Before anything is added, be sure that the KEK is the one of the keys that are there.
-                await asyncio.to_thread(self._load, stored)
-                async with conn.transaction():
-                    await signing_keys.lock(conn, timeout=LOCK_SECONDS)
-                    stored = await signing_keys.list_states(conn, list(KeyState))
-                    for state in lifecycle.missing(_states(stored)):
-                        key = await asyncio.to_thread(self._make, state, now)
-                        await signing_keys.insert(conn, key)
-                        log.info("signing key made", kid=key.kid, state=key.state, bits=self._bits)
+        with database_errors():
+            async with self._pool.acquire() as conn:
+                stored = await signing_keys.list_states(conn, list(KeyState))
+                if lifecycle.missing(_states(stored)):
+                    # Before anything is added, be sure that the KEK is the one of the keys that are there.
+                    await asyncio.to_thread(self._load, stored)
+                    await self._make_missing(conn, now)
         await self.refresh()
 
     async def refresh(self) -> bool:
@@ -92,8 +88,9 @@ class Keyring:
             KeyringError: stored keys cannot be used; what was held stays.
             DatabaseUnavailable: the database cannot be reached; what was held stays.
         """
-        async with database_errors(), self._pool.acquire() as conn:
-            stored = await signing_keys.list_states(conn, list(KeyState))
+        with database_errors():
+            async with self._pool.acquire() as conn:
+                stored = await signing_keys.list_states(conn, list(KeyState))
         loaded = await asyncio.to_thread(self._load, stored)
         active = next((key.kid for key in stored if key.state == KeyState.ACTIVE), None)
         if active is None:
@@ -103,6 +100,15 @@ class Keyring:
         changed = self._keys is None or _names(keys) != _names(self._keys)
         self._loaded, self._keys = loaded, keys
         return changed
+
+    async def _make_missing(self, conn: Connection, now: int) -> None:
+        async with conn.transaction():
+            await signing_keys.lock(conn, timeout=LOCK_SECONDS)
+            stored = await signing_keys.list_states(conn, list(KeyState))
+            for state in lifecycle.missing(_states(stored)):
+                key = await asyncio.to_thread(self._make, state, now)
+                await signing_keys.insert(conn, key)
+                log.info("signing key made", kid=key.kid, state=key.state, bits=self._bits)
 
     def _make(self, state: KeyState, now: int) -> StoredKey:
         private = generation.generate(self._bits)

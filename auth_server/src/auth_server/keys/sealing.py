@@ -17,6 +17,8 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from farseal.errors import FarsealError
+
 KEK_BYTES: Final = 32
 MAGIC: Final = b"FSK1"
 """Names the format and its version."""
@@ -29,7 +31,7 @@ FORMATS: Final = "64 hex digits, 43 characters of base64url, or 32 raw random by
 """What a KEK file may hold; white space may end the two text forms, and base64 may be padded and standard."""
 
 
-class KekError(Exception):
+class KekError(FarsealError):
     """The KEK file cannot be used. The message names the file, never its content."""
 
 

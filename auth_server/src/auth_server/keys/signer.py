@@ -61,7 +61,7 @@ class Signer:
         except BaseException:
             self._gate.release()
             raise
-        # Released when the thread is done, not when the caller stops waiting: a cancelled request still costs its signature.
+        # Released when the thread is done, not when the caller leaves: a cancelled request costs its signature too.
         future.add_done_callback(self._release)
         return await asyncio.wrap_future(future)
 

@@ -3,11 +3,12 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from auth_server.publication.documents import Document
 
 HEARTBEAT_SECONDS: Final = 60

@@ -3,15 +3,14 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from auth_server.storage.connection import Connection
+
 if TYPE_CHECKING:
     import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 _LOCK_ID: Final = 0x6661_7273_6B65_7973
 """Of the advisory lock under which keys are made: "farskeys"."""
@@ -54,22 +53,22 @@ INSERT = """
 """
 
 
-async def lock(conn: "Connection", *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's own, per statement
+async def lock(conn: Connection, *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's own, per statement
     """Be the only one to make keys until the transaction ends; wait at most ``timeout`` seconds for it."""
     await conn.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_ID, timeout=timeout)
 
 
-async def list_all(conn: "Connection") -> tuple[StoredKey, ...]:
+async def list_all(conn: Connection) -> tuple[StoredKey, ...]:
     """Every key there ever was, oldest first."""
     return tuple(map(_record, await conn.fetch(LIST)))
 
 
-async def list_states(conn: "Connection", states: Collection[str]) -> tuple[StoredKey, ...]:
+async def list_states(conn: Connection, states: Collection[str]) -> tuple[StoredKey, ...]:
     """The keys in any of ``states``, oldest first."""
     return tuple(map(_record, await conn.fetch(LIST_STATES, list(states))))
 
 
-async def insert(conn: "Connection", key: StoredKey) -> None:
+async def insert(conn: Connection, key: StoredKey) -> None:
     """Store a new key.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from farseal.vocabulary import REGISTERED_CLAIMS
 
 if TYPE_CHECKING:
-    from auth_server.grants.rules import Grant
+    from auth_server.grants.service import Grant
 
 
 class ReservedClaimError(Exception):

@@ -11,7 +11,7 @@ from auth_server.tokens.claims import access_token_payload
 from farseal.vocabulary import ACCESS_TOKEN_TYPE
 
 if TYPE_CHECKING:
-    from auth_server.grants.rules import Grant
+    from auth_server.grants.service import Grant
     from auth_server.keys.signer import Signer, SigningKey
 
 _JTI_BYTES: Final = 16
@@ -20,9 +20,10 @@ _JTI_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """What the token endpoints answer with; ``expires_in`` is in seconds."""
+    """What the token endpoints answer with; ``expires_in`` is in seconds. ``token_id`` (its jti) is for the logs."""
 
     access_token: str = field(repr=False)
+    token_id: str
     expires_in: int
     scope: str | None
 
@@ -39,9 +40,7 @@ class IssuedToken:
 class TokenIssuer:
     """Signs access tokens of one issuer with whatever key is active at that moment."""
 
-    def __init__(
-        self, signer: "Signer", active_key: Callable[[], "SigningKey"], *, issuer: str, lifetime: int
-    ) -> None:
+    def __init__(self, signer: "Signer", active_key: Callable[[], "SigningKey"], *, issuer: str, lifetime: int) -> None:
         self._signer = signer
         self._active_key = active_key
         self._issuer = issuer
@@ -58,10 +57,7 @@ class TokenIssuer:
             ReservedClaimError: a mapped attribute has the name of a registered claim.
         """
         lifetime = self._lifetime if grant.access_token_seconds is None else grant.access_token_seconds
-        payload = access_token_payload(
-            grant, issuer=self._issuer, now=now, lifetime=lifetime, jti=secrets.token_urlsafe(_JTI_BYTES)
-        )
-        token = await self._signer.sign(
-            msgspec.json.encode(payload), self._active_key(), token_type=ACCESS_TOKEN_TYPE
-        )
-        return IssuedToken(token, lifetime, " ".join(grant.scopes) or None)
+        jti = secrets.token_urlsafe(_JTI_BYTES)
+        payload = access_token_payload(grant, issuer=self._issuer, now=now, lifetime=lifetime, jti=jti)
+        token = await self._signer.sign(msgspec.json.encode(payload), self._active_key(), token_type=ACCESS_TOKEN_TYPE)
+        return IssuedToken(token, jti, lifetime, " ".join(grant.scopes) or None)

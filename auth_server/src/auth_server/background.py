@@ -1,0 +1,35 @@
+"""Work that is done again and again while the service runs."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def repeating(name: str, work: Callable[[], Awaitable[object]], *, every_seconds: float) -> AsyncIterator[None]:
+    """Do ``work`` about every so many seconds until the block ends.
+
+    Jitter keeps replicas that started together from asking together for ever. An error is logged and does not end the
+    repetition.
+    """
+
+    async def run() -> None:
+        while True:
+            await asyncio.sleep(every_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - not a secret
+            try:
+                await work()
+            except Exception:
+                log.exception("background work failed", work=name)
+
+    task = asyncio.create_task(run(), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
