@@ -1,12 +1,27 @@
 """Rows of users, clients and resources: what comes back is what was stored, and who comes second is told so."""
 
 import uuid
+from typing import Any
 
 from auth_server.storage import clients, permissions, resources, users
 from farseal.clock import at
 from tests.support.accounts import NOTES, NOW, REPORTS, add_client, add_resource, add_user
 
 LATER = NOW + 60
+
+
+async def known(conn, username) -> users.User:
+    """The user, who must be there."""
+    user = await users.find(conn, username)
+    assert user is not None
+    return user
+
+
+async def standing_of(conn, user, *, through="login") -> permissions.Standing:
+    """What the user holds, who must be there."""
+    standing = await permissions.of_user(conn, user.id, client_id=through)
+    assert standing is not None
+    return standing
 
 
 async def test_a_user_comes_back_as_stored(conn) -> None:
@@ -76,11 +91,11 @@ async def test_roles_are_added_removed_and_set(conn) -> None:
     assert await users.add_role(conn, user.id, "analyst")
     assert not await users.add_role(conn, user.id, "analyst")
     await users.set_roles(conn, user.id, ["b", "a"])
-    assert (await users.find(conn, "alice")).roles == ("a", "b")
+    assert (await known(conn, "alice")).roles == ("a", "b")
     assert await users.remove_role(conn, user.id, "a")
     assert not await users.remove_role(conn, user.id, "a")
     await users.set_attributes(conn, user.id, {"org_id": "globex"}, now=at(LATER))
-    assert (await users.find(conn, "alice")).attributes == {"org_id": "globex"}
+    assert (await known(conn, "alice")).attributes == {"org_id": "globex"}
     assert await users.delete(conn, user.id)
     assert not await users.delete(conn, user.id)
 
@@ -92,9 +107,7 @@ async def test_a_client_comes_back_as_stored(conn) -> None:
     assert before is not None
     assert before.client.access_token_seconds == 60
     assert before.client.grant_types == ("client_credentials",)
-    assert await clients.update(
-        conn, "nightly", name="Night", grant_types=[], access_token_seconds=None, now=at(LATER)
-    )
+    assert await clients.update(conn, "nightly", name="Night", grant_types=[], access_token_seconds=None, now=at(LATER))
     after = await clients.credentials(conn, "nightly")
     assert after is not None
     assert after.secret_hash == before.secret_hash
@@ -125,9 +138,7 @@ async def test_a_resource_comes_back_as_stored(conn) -> None:
     assert not await resources.unmap_claim(conn, NOTES, "team")
     assert await resources.rename(conn, NOTES, "Notes", now=at(LATER))
     found = await resources.find(conn, NOTES)
-    assert found == resources.Resource(
-        NOTES, "Notes", ("notes:read",), {"org_id": "organisation"}, at(NOW), at(LATER)
-    )
+    assert found == resources.Resource(NOTES, "Notes", ("notes:read",), {"org_id": "organisation"}, at(NOW), at(LATER))
     await add_resource(conn, REPORTS, "reports:read", "notes:read")
     assert await resources.all_scopes(conn) == ["notes:read", "reports:read"]
     assert [resource.audience for resource in await resources.every(conn)] == [NOTES, REPORTS]
@@ -143,10 +154,11 @@ async def test_permissions_are_given_and_taken(conn) -> None:
     await add_resource(conn, REPORTS, "reports:read")
     user = await add_user(conn)
     await add_client(conn, "nightly")
-    for permit, withdraw, key in (
+    subjects: list[tuple[Any, Any, Any]] = [
         (permissions.permit_user, permissions.withdraw_user, user.id),
         (permissions.permit_client, permissions.withdraw_client, "nightly"),
-    ):
+    ]
+    for permit, withdraw, key in subjects:
         assert await permit(conn, key, NOTES, ["notes:read"])
         assert not await permit(conn, key, NOTES, ["notes:read"])
         assert await permit(conn, key, NOTES, ["notes:read", "notes:write"])
@@ -169,8 +181,7 @@ async def test_standing_says_everything_a_grant_is_decided_from(conn) -> None:
     await add_resource(conn, NOTES, "notes:read", "notes:write", claims={"org_id": "org"})
     user = await add_user(conn, attributes={"org": "acme"}, roles=("analyst",), may={NOTES: ("notes:read",)})
     await permissions.set_client(conn, "login", {NOTES: ()}, [NOTES])
-    standing = await permissions.of_user(conn, user.id, client_id="login")
-    assert standing is not None
+    standing = await standing_of(conn, user)
     assert (standing.active, standing.attributes, standing.roles) == (True, {"org": "acme"}, ("analyst",))
     (holding,) = standing.holdings
     assert holding.defined == {"notes:read", "notes:write"}
@@ -178,9 +189,11 @@ async def test_standing_says_everything_a_grant_is_decided_from(conn) -> None:
     assert holding.claims == {"org_id": "org"}
     assert holding.is_default is True
     await users.set_disabled(conn, user.id, at(LATER), now=at(LATER))
-    assert (await permissions.of_user(conn, user.id, client_id="login")).active is False
+    assert (await standing_of(conn, user)).active is False
     assert await permissions.of_user(conn, user.id, client_id="nobody") is None
     assert await permissions.of_client(conn, "nobody") is None
-    assert (await permissions.of_client(conn, "login")).active is False
+    login = await permissions.of_client(conn, "login")
+    assert login is not None
+    assert login.active is False
     bare = await add_user(conn, "bob")
-    assert (await permissions.of_user(conn, bare.id, client_id="login")).holdings == ()
+    assert (await standing_of(conn, bare)).holdings == ()

@@ -3,13 +3,13 @@
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
-from importlib.resources import files
 
 import asyncpg
 
 from auth_server.accounts import client_secrets
 from auth_server.accounts.passwords import PasswordHasher
 from auth_server.storage import clients, permissions, resources, users
+from auth_server.storage.migrate import migrator
 from farseal.clock import at
 
 NOW = 1_800_000_000
@@ -26,9 +26,7 @@ async def accounts_pool(dsn: str, *, size: int = 10) -> AsyncIterator[asyncpg.Po
     """A pool on the database, which is migrated first."""
     async with asyncpg.create_pool(dsn, min_size=1, max_size=size) as pool:
         async with pool.acquire() as conn:
-            for script in sorted(files("auth_server.storage").joinpath("migrations").iterdir(), key=lambda f: f.name):
-                if script.name.endswith(".sql"):
-                    await conn.execute(script.read_text())
+            await migrator().apply(conn)
         yield pool
 
 
