@@ -79,6 +79,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--signal", default="TERM", help="how to ask the command to stop: TERM, INT, QUIT")
     parser.add_argument("--grace", type=float, default=5.0, help="seconds until SIGKILL")
     parser.add_argument("--user", help="system user to run the command as (root only)")
+    parser.add_argument("--input", default=os.devnull, help="file the command reads as its standard input")
     parser.add_argument("--remove", action="append", default=[], help="directory to delete once the command is gone")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(argv)
@@ -91,14 +92,15 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(signum, lambda *_: None)
     group = None if options.user is None else group_of(options.user)
     try:
-        child = subprocess.Popen(
-            options.command,
-            stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent(stop_signal),  # noqa: PLW1509  # this process has one thread
-            user=options.user,
-            group=group,
-            extra_groups=None if group is None else [],
-        )
+        with open(options.input, "rb") as given:  # noqa: PTH123  # pathlib doubles this program's start time
+            child = subprocess.Popen(
+                options.command,
+                stdin=given,
+                preexec_fn=die_with_parent(stop_signal),  # noqa: PLW1509  # this process has one thread
+                user=options.user,
+                group=group,
+                extra_groups=None if group is None else [],
+            )
     except OSError as error:
         print(f"guard: cannot start {options.command[0]}: {error.strerror}", file=sys.stderr)
         return 127

@@ -134,6 +134,11 @@ class EmbeddedPostgres:
             self.stop()
             raise
 
+    def forget(self) -> None:
+        """Begin with an empty cluster at the next start."""
+        for directory in (self.requested_home, short_directory(self.requested_home, "home")):
+            (directory / "superuser-password").unlink(missing_ok=True)
+
     def stop(self) -> None:
         """Shut down, wait for the end; harmless when it is not running."""
         if self._server is not None:

@@ -1,0 +1,286 @@
+"""Starts the demo's processes, watches them, and stops them."""
+
+import asyncio
+import errno
+import hashlib
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from demo.databases import Database, ensure_databases, role_dsn
+from demo.inspection import descendants
+from demo.postgres import EmbeddedPostgres
+from demo.processes import Guarded, bare_environment
+from demo.services import HOST, Addresses, Service, services
+from demo.state import State
+
+READY_SECONDS: Final = 60.0
+PREPARE_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 10.0
+TAIL_LINES: Final = 15
+SEED: Final = Path(__file__).with_name("seed.yaml")
+PASSWORDS: Final[Mapping[str, str]] = {
+    "alice": "wonderland-9",
+    "bob": "builder-9",
+    "carol": "christmas-9",
+}
+"""Known to everybody: the demo listens on loopback only. They need no quotes in a shell."""
+
+
+class StackError(Exception):
+    """Something did not start, or ended by itself. The message says which, and how its log ends."""
+
+
+class PortBusyError(Exception):
+    """Somebody else listens where the demo wants to."""
+
+
+class Stack:
+    """The processes of one demo.
+
+    Args:
+        addresses: where they listen.
+        state: where their files are; its lock is held by the caller.
+        lock: descriptor of that lock, for the guards.
+    """
+
+    def __init__(self, addresses: Addresses, state: State, *, lock: int) -> None:
+        self.addresses = addresses
+        self.state = state
+        self._keep_open = (lock,)
+        self._services: dict[str, Service] = {}
+        self._running: dict[str, Guarded] = {}
+        self._postgres: EmbeddedPostgres | None = None
+
+    async def open_databases(self, admin_dsn: str | None) -> list[str]:
+        """Start the embedded server, or take the visitor's; make roles and databases; tell what was made."""
+        kek_is_new = self.state.ensure_kek()
+        embedded = admin_dsn is None
+        if admin_dsn is None:
+            self._postgres = EmbeddedPostgres(self.state.postgres, keep_open=self._keep_open)
+            if kek_is_new:  # keys sealed by another one would be found, and open no more
+                self._postgres.forget()
+            await asyncio.to_thread(self._postgres.start)
+            admin_dsn = self._postgres.dsn()
+        databases = [
+            Database(name, self.state.password(name)) for name in database_names(self.addresses, embedded=embedded)
+        ]
+        made = await ensure_databases(admin_dsn, databases)
+        if kek_is_new and not any(item == f"database {databases[0].name}" for item in made):
+            self.state.kek.unlink()
+            raise StackError(
+                f"the database {databases[0].name} is from another state folder: the key that opens its keys is not "
+                f"in {self.state.secrets}. Drop it and start again: DROP DATABASE {databases[0].name}"
+            )
+        if made:
+            self._seed_mark.unlink(missing_ok=True)
+        auth_dsn, notes_dsn = (
+            self.state.write_secret(f"{database.name}-dsn", role_dsn(admin_dsn, database)) for database in databases
+        )
+        described = services(self.addresses, self.state, auth_dsn=auth_dsn, notes_dsn=notes_dsn)
+        self._services = {service.name: service for service in described}
+        return made
+
+    async def migrate(self) -> None:
+        """Bring both databases to their newest schema, side by side."""
+        await asyncio.gather(
+            self.run("auth_server", "migrate"),
+            self.run("resource_a", "migrate"),
+        )
+
+    async def seed(self) -> bool:
+        """Make resources, clients and people, unless that was done; tell whether it was needed."""
+        manifest = manifest_text(self.addresses)
+        digest = hashlib.sha256(repr((manifest, PASSWORDS)).encode()).hexdigest()
+        if self._seed_mark.exists() and self._seed_mark.read_text() == digest:
+            return False
+        file = self.state.root / "seed.yaml"
+        file.write_text(manifest)
+        await self.run("auth_server", "apply", "--yes", str(file))
+        for username, password in PASSWORDS.items():
+            given = self.state.write_secret("typed", password + "\n")
+            await self.run("auth_server", "user", "set-password", username, "--stdin", stdin=given)
+            given.unlink()
+        self._seed_mark.write_text(digest)
+        return True
+
+    async def run(self, name: str, *words: str, stdin: Path | None = None) -> str:
+        """Run a command of a service with that service's settings, to its end; give what it printed.
+
+        Raises:
+            StackError: it failed.
+        """
+        service = self._services[name]
+        log = self.state.logs / f"{name}-{words[0]}.log"
+        log.unlink(missing_ok=True)
+        process = Guarded(
+            [sys.executable, "-P", "-m", name, *words],
+            environment=environment_of(service),
+            log=log,
+            directory=self.state.root,
+            keep_open=self._keep_open,
+            options=() if stdin is None else ("--input", str(stdin)),
+        )
+        try:
+            async with asyncio.timeout(PREPARE_SECONDS):
+                while (status := process.poll()) is None:  # noqa: ASYNC110  # a process is no event
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise StackError(f"{name} {words[0]} does not come to an end.{tail(log)}") from None
+        finally:
+            await asyncio.to_thread(process.stop)
+        if status != 0:
+            raise StackError(f"{name} {words[0]} failed with status {status}.{tail(log)}")
+        return log.read_text(errors="replace")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Give the names of the services."""
+        return tuple(self._services)
+
+    def start(self, name: str) -> None:
+        """Start a service; it is ready when `ready` says so."""
+        service = self._services[name]
+        self._running[name] = Guarded(
+            service.command,
+            environment=environment_of(service),
+            log=self.state.logs / f"{name}.log",
+            directory=self.state.root,
+            keep_open=self._keep_open,
+            options=("--grace", str(STOP_SECONDS - 2)),
+        )
+
+    async def bring_up(self) -> None:
+        """Start every service, in no order: none needs another one to start."""
+        for name in self.names:
+            self.start(name)
+        await self.ready(self.names)
+
+    async def ready(self, names: Iterable[str]) -> None:
+        """Wait until every one of these says it is ready.
+
+        Raises:
+            StackError: one ended, or took too long.
+        """
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
+            await asyncio.gather(*(self._ready(session, name) for name in names))
+
+    async def stop(self, name: str) -> None:
+        """Stop a service with SIGTERM and wait for its end."""
+        process = self._running.pop(name)
+        await asyncio.to_thread(process.stop, STOP_SECONDS)
+
+    def pids(self, name: str) -> list[int]:
+        """Give the process ids of a service, its guard left out."""
+        return descendants(self._running[name].pid)
+
+    async def watch(self) -> None:
+        """Return never; raise when something has ended by itself.
+
+        Raises:
+            StackError: naming it, with the end of its log.
+        """
+        while True:
+            self.check()
+            await asyncio.sleep(0.2)
+
+    def check(self) -> None:
+        """Raise `StackError` when something has ended by itself."""
+        for name, process in list(self._running.items()):
+            status = process.poll()
+            if status is not None:
+                raise StackError(f"{name} ended by itself with status {status}.{tail(process.log)}")
+        if self._postgres is not None and (status := self._postgres.poll()) is not None:
+            raise StackError(f"PostgreSQL ended by itself with status {status}.{tail(self._postgres.log)}")
+
+    def close(self) -> None:
+        """Stop everything: the services at once, then the database they use."""
+        for process in self._running.values():
+            process.ask_to_stop()
+        for process in self._running.values():
+            process.wait(STOP_SECONDS)
+        self._running.clear()
+        if self._postgres is not None:
+            self._postgres.stop()
+            self._postgres = None
+
+    @property
+    def _seed_mark(self) -> Path:
+        return self.state.root / "seeded"
+
+    async def _ready(self, session: aiohttp.ClientSession, name: str) -> None:
+        service = self._services[name]
+        reasons = "no answer"
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + READY_SECONDS
+        while loop.time() < deadline:
+            self.check()
+            try:
+                async with session.get(service.ready) as response:
+                    if response.status == 200:
+                        return
+                    reasons = (await response.text())[:500]
+            except (aiohttp.ClientError, TimeoutError) as error:
+                reasons = str(error)
+            await asyncio.sleep(0.05)
+        raise StackError(f"{name} does not get ready: {reasons}.{tail(self.state.logs / f'{name}.log')}")
+
+
+def environment_of(service: Service) -> dict[str, str]:
+    """Give everything a service's process may know: the bare environment and its own settings."""
+    return bare_environment() | dict(service.settings)
+
+
+def database_names(addresses: Addresses, *, embedded: bool) -> tuple[str, str]:
+    """Name the two databases. On a server of the visitor's, demos on other ports have others."""
+    suffix = "" if embedded or addresses.port == 9000 else f"_{addresses.port}"
+    return f"farseal_auth{suffix}", f"farseal_notes{suffix}"
+
+
+def manifest_text(addresses: Addresses) -> str:
+    """Give the seed with the audiences of this demo; the file itself says those of the default ports."""
+    text = SEED.read_text()
+    default = Addresses(9000)
+    return text.replace(default.notes, addresses.notes).replace(default.reports, addresses.reports)
+
+
+def check_ports(ports: Iterable[int]) -> None:
+    """Make sure that nobody listens on these ports of the loopback address.
+
+    Raises:
+        PortBusyError: naming every busy port and the variable that moves them.
+    """
+    busy = [port for port in ports if is_busy(port)]
+    if busy:
+        several = len(busy) > 1
+        raise PortBusyError(
+            f"port{'s' * several} {', '.join(map(str, busy))} on {HOST} {'are' if several else 'is'} in use; "
+            "free them, or move the demo: DEMO_PORT=9500"
+        )
+
+
+def is_busy(port: int) -> bool:
+    """Tell whether somebody listens on a port; connections of the past that linger do not count."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                return True
+            raise
+    return False
+
+
+def tail(log: Path, lines: int = TAIL_LINES) -> str:
+    """Give the end of a log, introduced, for an error message."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError:
+        text = ""
+    end = "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
+    return f" The end of {log}:\n{end}" if end else f" Its log {log} is empty."

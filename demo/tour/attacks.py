@@ -1,0 +1,150 @@
+"""Act 7: forged and misused tokens are refused, each for its own reason, and none makes anybody ask the auth server."""
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+from demo.services import LEEWAY_SECONDS
+from demo.tour import forge
+from demo.tour.stage import Answer, Stage, StageError, token_payload
+from demo.tour.verdict import Verdict, faults_of
+from farseal.clock import now
+
+NUMBER: Final = 7
+TITLE: Final = "Attacks"
+RANDOM_KIDS: Final = 2000
+HONEST_EVERY: Final = 20
+"""One honest request to this many of the flood: it must not starve anybody."""
+
+EXPECTED: Final = {
+    "alg none": "algorithm_refused",
+    "HS256 keyed with the public key": "algorithm_refused",
+    "typ JWT": "type_refused",
+    "unknown crit": "critical_refused",
+    "key embedded in the token": "signature_invalid",
+    "claims altered": "signature_invalid",
+    "audience of another service": "audience_mismatch",
+    "expired": "token_expired",
+}
+FLOOD_CODE: Final = "key_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How resource_a answered, and what the auth server noticed of it."""
+
+    answers: dict[str, tuple[int, str]]
+    """Status and code for each attack."""
+    flood: Counter[tuple[int, str]]
+    """Status and code for tokens with kids that nobody publishes."""
+    flood_seconds: float
+    honest: Counter[int]
+    """Statuses of the honest requests sent during the flood and after it."""
+    counted: int
+    """Requests that the auth server counted meanwhile."""
+    sockets: int
+
+
+async def play(stage: Stage) -> Figures:
+    """Forge, present, flood."""
+    for_reports = await stage.login("alice", resources=[stage.addresses.reports])
+    await outlive(stage.short_lived)
+    jwks = await stage.request("GET", f"{stage.addresses.issuer}/.well-known/jwks.json")
+    tokens = forgeries(stage.token, jwks.body) | {
+        "audience of another service": for_reports,
+        "expired": stage.short_lived,
+    }
+    before = await stage.issuer_requests()
+    answers = {name: outcome(await present(stage, token)) for name, token in tokens.items()}
+    flood: Counter[tuple[int, str]] = Counter()
+    honest: Counter[int] = Counter()
+    began = time.perf_counter()
+    kids = [forge.random_kid() for _ in range(RANDOM_KIDS)]
+
+    async def attack() -> None:
+        while kids:
+            token = forge.altered(stage.token, header={"kid": kids.pop()})
+            flood[outcome(await present(stage, token))] += 1
+            if len(kids) % HONEST_EVERY == 0:
+                honest[(await present(stage, stage.token)).status] += 1
+
+    await asyncio.gather(*(attack() for _ in range(12)))
+    seconds = time.perf_counter() - began
+    honest[(await present(stage, stage.token)).status] += 1
+    sockets = await asyncio.to_thread(stage.sockets_to_issuer)
+    return Figures(answers, flood, seconds, honest, await stage.issuer_requests() - before, sockets)
+
+
+def judge(figures: Figures) -> Verdict:
+    """Hold it against the claim: each refused with 401 for its reason, no fetch, honest callers unharmed."""
+    refused = {name: (401, code) for name, code in EXPECTED.items()}
+    wrong = {name: figures.answers.get(name) for name in EXPECTED if figures.answers.get(name) != refused[name]}
+    flood_total = figures.flood.total()
+    flood_wrong = flood_total - figures.flood[(401, FLOOD_CODE)]
+    rate = flood_total / figures.flood_seconds if figures.flood_seconds else 0.0
+    return Verdict(
+        NUMBER,
+        TITLE,
+        f"{len(EXPECTED) - len(wrong)} of {len(EXPECTED)} forgeries refused for their reason; "
+        f"{flood_total - flood_wrong:,} of {flood_total:,} random kids refused ({rate:,.0f}/s), "
+        f"fetches {figures.counted}; honest requests meanwhile {figures.honest.total()}, "
+        f"failures {figures.honest.total() - figures.honest[200]}",
+        faults_of(
+            {f"{name}: answered {answer}, not {refused[name]}": True for name, answer in wrong.items()}
+            | {
+                f"only {flood_total} random kids were tried": flood_total < RANDOM_KIDS,
+                f"{flood_wrong} random kids were not refused as {FLOOD_CODE}": flood_wrong > 0,
+                "no honest request was sent": figures.honest.total() == 0,
+                f"honest requests failed: {dict(figures.honest)}": figures.honest.total() != figures.honest[200],
+                f"the auth server was asked {figures.counted} times": figures.counted != 0,
+                f"{figures.sockets} sockets to the auth server were seen": figures.sockets > 0,
+            }
+        ),
+    )
+
+
+def forgeries(token: str, jwks: dict[str, Any]) -> dict[str, str]:
+    """Make what an attacker makes of one honest token and the published keys."""
+    kid = forge.decode(token.split(".", 1)[0])["kid"]
+    jwk = next(key for key in jwks["keys"] if key["kid"] == kid)
+    own = forge.OwnKey()
+    return {
+        "alg none": forge.resigned(token, forge.unsigned, header={"alg": "none"}),
+        "HS256 keyed with the public key": forge.resigned(
+            token, forge.with_public_key_as_secret(jwk), header={"alg": "HS256"}
+        ),
+        "typ JWT": forge.altered(token, header={"typ": "JWT"}),
+        "unknown crit": forge.altered(token, header={"crit": ["https://example.com/unknown"]}),
+        "key embedded in the token": forge.resigned(token, own.sign, header={"jwk": own.jwk(kid)}),
+        "claims altered": forge.altered(token, claims={"sub": "somebody-else", "roles": ["org_admin"]}),
+    }
+
+
+async def mint_short_lived(stage: Stage) -> str:
+    """Have the auth server's operator command mint a token for alice at resource_a that lives a second.
+
+    Raises:
+        StageError: what it printed is no token.
+    """
+    words = ("token", "mint", "--user", "alice", "--resource", stage.addresses.notes, "--lifetime", "1")
+    tokens = [word for word in (await stage.stack.run("auth_server", *words)).split() if word.count(".") == 2]
+    if not tokens:
+        raise StageError("the auth server's `token mint` printed no token")
+    return tokens[-1]
+
+
+async def outlive(token: str) -> None:
+    """Wait until a token is dead: at exp + leeway."""
+    await asyncio.sleep(token_payload(token)["exp"] + LEEWAY_SECONDS - now())
+
+
+async def present(stage: Stage, token: str) -> Answer:
+    """Show a token to resource_a."""
+    return await stage.request("GET", f"{stage.addresses.notes}/notes?limit=1", token=token)
+
+
+def outcome(answer: Answer) -> tuple[int, str]:
+    """Give what is compared of an answer."""
+    return answer.status, answer.code

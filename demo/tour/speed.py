@@ -1,0 +1,84 @@
+"""Act 8: what verifying a first-seen token costs, next to plain PyJWT with the same checks."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import jwt
+
+from demo.tour.stage import Stage
+from demo.tour.verdict import Verdict, faults_of
+from farseal.clock import now
+from farseal.jwks import parse_jwks
+from farseal.trust import IssuerTrust, TrustSnapshot
+from farseal.verify import Expectations, Verifier
+from farseal.vocabulary import JWKS_FILE
+
+NUMBER: Final = 8
+TITLE: Final = "Speed"
+ROUNDS: Final = 15
+CALLS: Final = 100
+MOST: Final = 1.0
+"""Ratio above which the claim is broken: strictness must not cost more than what it replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Medians over alternating rounds, in microseconds for one token."""
+
+    farseal_us: float
+    pyjwt_us: float
+
+    @property
+    def ratio(self) -> float:
+        """Below 1: farseal is faster."""
+        return self.farseal_us / self.pyjwt_us
+
+
+async def play(stage: Stage) -> Figures:
+    """Verify alice's own token again and again, in this process, from the published documents; nothing is cached."""
+    issuer, audience, token = stage.addresses.issuer, stage.addresses.notes, await stage.login("alice")
+    document = (stage.stack.state.published / JWKS_FILE).read_bytes()
+    moment = now()
+    keys = parse_jwks(document).keys
+    snapshot = TrustSnapshot().with_issuer(IssuerTrust(issuer, keys, moment))
+    verifier = Verifier(Expectations(audience, frozenset({issuer})))
+    peers = {key["kid"]: jwt.PyJWK(key) for key in json.loads(document)["keys"]}
+    peer = jwt.PyJWT({"require": ["exp", "iat", "iss", "aud", "sub", "jti"]})
+
+    def ours() -> None:
+        verifier.verify(token, snapshot, now=moment)
+
+    def theirs() -> None:
+        kid = jwt.get_unverified_header(token)["kid"]
+        peer.decode(token, peers[kid], algorithms=["RS256"], audience=audience, issuer=issuer, leeway=30)
+
+    ours()  # once each, unmeasured: both must accept, and have warmed up
+    theirs()
+    return measure(ours, theirs)
+
+
+def measure(ours: Callable[[], None], theirs: Callable[[], None]) -> Figures:
+    """Time both in turns, so that whatever else the machine does hits both."""
+    rounds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(ROUNDS):
+        for call, seconds in zip((ours, theirs), rounds, strict=True):
+            began = time.perf_counter()
+            for _ in range(CALLS):
+                call()
+            seconds.append((time.perf_counter() - began) / CALLS)
+    return Figures(*(statistics.median(seconds) * 1e6 for seconds in rounds))
+
+
+def judge(figures: Figures) -> Verdict:
+    """Hold it against the claim: no more than PyJWT."""
+    return Verdict(
+        NUMBER,
+        TITLE,
+        f"a first-seen token takes {figures.farseal_us:.0f} us, plain PyJWT {figures.pyjwt_us:.0f} us: "
+        f"ratio {figures.ratio:.2f}",
+        faults_of({f"slower than PyJWT by {figures.ratio:.2f}": figures.ratio > MOST}),
+    )
