@@ -147,7 +147,10 @@ async def test_a_run_killed_half_way_leaves_nothing_and_no_lock(tmp_path, connec
         sys.executable, "-c", program, env={"DSN": connect.dsn, "PATH": os.environ["PATH"]}
     )
     connection = await connect()
-    sleeping = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
+    sleeping = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        " AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
+    )
     while not (backend := await connection.fetchval(sleeping)):
         assert process.returncode is None
         await asyncio.sleep(0.02)

@@ -126,7 +126,7 @@ def load(
                 faults.append(f"{name}: {error}{quoted}{variable.origin}")
     for name, variable in found.items():
         if name not in also:
-            faults.append(_unknown(name, known) + variable.origin)
+            faults.append(_unknown(name, known, prefix) + variable.origin)
     if not faults:
         loaded = cls(**values)
         check = cast("Callable[[], Iterable[str]] | None", getattr(loaded, "faults", None))
@@ -204,9 +204,10 @@ def _missing(name: str, declared: _Declared) -> str:
     return f"{name}{either}: is not set: {declared.help} [{declared.unit}]"
 
 
-def _unknown(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+def _unknown(name: str, known: Collection[str], prefix: str) -> str:
+    # Without what all of them share, or everything would look alike.
+    near = difflib.get_close_matches(name.removeprefix(prefix), [one.removeprefix(prefix) for one in known], n=1)
+    return f"{name}: no such setting" + (f"; did you mean {prefix}{near[0]}?" if near else "")
 
 
 def _shortened(value: str) -> str:

@@ -25,6 +25,9 @@ class Secret:
     def __str__(self) -> str:
         return SHOWN
 
+    def __format__(self, spec: str) -> str:
+        return format(SHOWN, spec)
+
     def __bool__(self) -> bool:
         return bool(self._value)
 

@@ -42,9 +42,10 @@ def configure_logging(
         raise ValueError(f"no such log level or format: {level}, {format}")
     stream = sys.stderr if stream is None else stream
 
-    def name_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        event["service"] = service
-        return event
+    def put_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        # People read lines from the left.
+        first = {"timestamp": event.pop("timestamp"), "level": event.pop("level"), "service": service}
+        return {**first, "event": event.pop("event", ""), **event}
 
     render: Processor = _render_json
     if format == "console":
@@ -56,7 +57,7 @@ def configure_logging(
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            name_service,
+            put_first,
             format_exception,
             redact,
             render,
