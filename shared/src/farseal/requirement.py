@@ -2,12 +2,12 @@
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, cast
 
 from aiohttp import web
 
-from farseal.access import ONE, REST, Authenticated
+from farseal.access import Authenticated
 from farseal.claims import is_scope_text
 from farseal.errors import RoleInsufficientError, ScopeInsufficientError
 from farseal.principal import PRINCIPAL, Principal
@@ -15,7 +15,6 @@ from farseal.principal import PRINCIPAL, Principal
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[web.StreamResponse]])
 
 _ATTRIBUTE: Final = "__farseal_requires__"
-_METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 def requires(*scopes: str, role: str | None = None) -> Callable[[Handler], Handler]:
@@ -79,39 +78,6 @@ def requirement_of(handler: Any, method: str) -> Authenticated | None:
     while isinstance(handler, functools.partial):
         handler = handler.func
     return getattr(handler, _ATTRIBUTE, None)
-
-
-def methods_of(route: web.AbstractRoute) -> tuple[str, ...]:
-    """The methods that a route answers; of a view those that it defines."""
-    if route.method != "*":
-        return (route.method,)
-    if inspect.isclass(route.handler):
-        return tuple(method for method in _METHODS if hasattr(route.handler, method.lower()))
-    return _METHODS
-
-
-def pattern_of(route: web.AbstractRoute) -> tuple[str, ...]:
-    """The paths of a route as a pattern of rules; where aiohttp can say more than a pattern, the pattern is wider."""
-    resource = route.resource
-    if resource is None:
-        return (REST,)
-    if isinstance(resource, web.StaticResource):
-        return (*resource.canonical.split("/")[1:], REST)
-    info = resource.get_info()
-    plain = info["pattern"].pattern if "pattern" in info else ""
-    return tuple(_segments(resource.canonical, plain))
-
-
-def _segments(canonical: str, regex: str) -> Iterator[str]:
-    for segment in canonical.split("/")[1:]:
-        if "{" not in segment:
-            yield segment
-        elif all(f"(?P<{part.partition('}')[0]}>[^{{}}/]+)" in regex for part in segment.split("{")[1:]):
-            yield ONE
-        else:
-            # A variable with an expression of its own: it may reach over slashes.
-            yield REST
-            return
 
 
 def _request(args: tuple[Any, ...]) -> web.Request:

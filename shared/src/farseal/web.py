@@ -21,13 +21,14 @@ A refused request costs no I/O, no lock and no await; a good one costs the same.
 import logging
 import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
-import msgspec
 from aiohttp import hdrs, web
+from yarl import URL
 
 from farseal.access import (
     AccessRules,
@@ -44,7 +45,9 @@ from farseal.environment import SettingsError
 from farseal.errors import ForbiddenError, ScopeInsufficientError, TrustUnavailableError, VerificationError
 from farseal.principal import PRINCIPAL, Principal, principal
 from farseal.problems import problem
-from farseal.requirement import check_needs, methods_of, pattern_of, requirement_of, requires
+from farseal.requirement import check_needs, requirement_of, requires
+from farseal.resource_metadata import MAX_AGE_SECONDS, document, places
+from farseal.routing import overridden, path_of, resolve, scopes_required, undecided
 from farseal.settings import PREFIX, TrustSettings
 from farseal.sources import DirectorySource, TrustSource
 from farseal.trust import Judgement
@@ -60,9 +63,6 @@ __all__ = [
     "trust_source",
     "verification_counts",
 ]
-
-METADATA_MAX_AGE_SECONDS: Final = 3600
-"""For caches: what a service requires changes with its releases."""
 
 REMINDER_SECONDS: Final = 60
 """Trust past a limit is logged this often, however many requests meet it."""
@@ -120,7 +120,7 @@ def setup(
         source or DirectorySource(settings.trust_directory, settings.issuer, settings.limits, clock=clock),
     )
     app[GUARD] = guard
-    for path in guard.metadata_paths:
+    for path in guard.places.paths:
         app.router.add_get(path, guard.metadata)
     app.middlewares.append(guard.middleware())
     app.cleanup_ctx.append(guard.life)
@@ -155,7 +155,7 @@ class _Guard:
         self._verifier = Verifier(settings.expectations)
         self._reminded_at = 0
         self._metadata_body = b""
-        self.metadata_paths, self._metadata_url = _metadata_places(settings.audience)
+        self.places = places(settings.audience)
 
     def middleware(self) -> Any:
         """For ``app.middlewares``."""
@@ -175,11 +175,14 @@ class _Guard:
     async def life(self, app: web.Application) -> AsyncIterator[None]:
         """Check the rules against the routes, then keep the source running while the server does."""
         placed = {resource.canonical for resource in app.router.resources()}
-        if not placed.issuperset(self.metadata_paths):
+        if not placed.issuperset(self.places.paths):
             raise RuntimeError("farseal.web.setup() belongs on the outermost application, not on a sub-application")
-        if faults := tuple(self._overridden(app)):
+        if faults := tuple(overridden(app, self.rules)):
             raise AccessRulesError(faults)
-        self._metadata_body = msgspec.json.encode(self._metadata_document(app))
+        for name in undecided(app, self.rules):
+            if RESOURCE_METADATA_PATH not in name:
+                _log.warning("%s has no rule and no @requires: it is denied to everybody", name)
+        self._metadata_body = document(self.settings, self.rules.scopes | scopes_required(app))
         await self.source.start()
         try:
             yield
@@ -192,7 +195,7 @@ class _Guard:
             body=self._metadata_body,
             content_type="application/json",
             headers={
-                "Cache-Control": f"public, max-age={METADATA_MAX_AGE_SECONDS}",
+                "Cache-Control": f"public, max-age={MAX_AGE_SECONDS}",
                 "Access-Control-Allow-Origin": "*",
             },
         )
@@ -241,7 +244,7 @@ class _Guard:
 
     def _anonymous(self) -> web.Response:
         self.counts["credentials_missing"] += 1
-        header = challenge(self.settings.realm, resource_metadata=self._metadata_url)
+        header = challenge(self.settings.realm, resource_metadata=self.places.url)
         return problem(
             401,
             "credentials_missing",
@@ -257,7 +260,7 @@ class _Guard:
             error=error.error,
             description=str(error),
             scopes=error.scopes if isinstance(error, ScopeInsufficientError) else (),
-            resource_metadata=self._metadata_url,
+            resource_metadata=self.places.url,
         )
         return problem(error.status, error.code, detail=str(error), headers={hdrs.WWW_AUTHENTICATE: header})
 
@@ -282,74 +285,77 @@ class _Guard:
             self._reminded_at = at
             _log.warning(message, *args)
 
-    def _overridden(self, app: web.Application) -> Iterator[str]:
-        """Handlers whose requirement a public rule speaks against; and, to the log, routes that nobody may call."""
-        for route in app.router.routes():
-            if route.handler == self.metadata:
-                continue
-            pattern = pattern_of(route)
-            for method in methods_of(route):
-                own = requirement_of(route.handler, method)
-                name = f"{method} {route.resource.canonical if route.resource else ''}"
-                if own is None:
-                    if not self.rules.may_answer(method, pattern):
-                        _log.warning("%s has no rule and no @requires: it is denied to everybody", name)
-                    continue
-                rule = self.rules.first_covering(method, pattern)
-                if rule is not None and isinstance(rule.needs, Public):
-                    yield f"{rule.place} makes {name} public, whose handler requires {own}"
-
-    def _metadata_document(self, app: web.Application) -> dict[str, object]:
-        scopes = set(self.rules.scopes)
-        for route in app.router.routes():
-            for method in methods_of(route):
-                scopes |= (requirement_of(route.handler, method) or Authenticated()).scopes
-        document: dict[str, object] = {
-            "resource": self.settings.audience,
-            "authorization_servers": [self.settings.issuer],
-            "bearer_methods_supported": ["header"],
-            "scopes_supported": sorted(scopes),
-        }
-        if self.settings.jwks_uri is not None:
-            document["jwks_uri"] = self.settings.jwks_uri
-        return document
-
 
 GUARD: Final = web.AppKey("farseal.guard", _Guard)
 
 
+def read_rules(file: Path) -> AccessRules:
+    """The access rules in a file.
+
+    Raises:
+        SettingsError: it cannot be read.
+        AccessRulesError: it has faults, all of them named.
+    """
+    try:
+        with file.open(encoding="utf-8") as stream:
+            text = stream.read(MAX_RULES_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise SettingsError((f"the access rules in {str(file)!r} cannot be read: {reason}",)) from None
+    if len(text) > MAX_RULES_CHARACTERS:
+        raise SettingsError((f"the access rules in {str(file)!r} are longer than {MAX_RULES_CHARACTERS} characters",))
+    return parse_rules(text)
+
+
+def setup_faults(app: web.Application) -> tuple[str, ...]:
+    """What would keep a protected application from starting, as far as rules and routes can tell."""
+    return tuple(overridden(app, app[GUARD].rules)) if GUARD in app else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a protected application would do with a request that may pass.
+
+    Args:
+        path: of the route, as the application wrote it; empty where it has none.
+        requirement: of the handler.
+        status: 404 or 405 where there is no route.
+        allowed: methods that the path has, for a 405.
+        metadata: whether it is the service's own metadata, public by itself.
+    """
+
+    path: str
+    requirement: Authenticated | None
+    status: int | None = None
+    allowed: frozenset[str] = frozenset()
+    metadata: bool = False
+
+
+async def routed(app: web.Application, method: str, url: URL) -> Route:
+    """Where a request would go, without sending it."""
+    match = await resolve(app, method, url)
+    refusal = match.http_exception
+    if refusal is not None:
+        allowed = refusal.allowed_methods if isinstance(refusal, web.HTTPMethodNotAllowed) else ()
+        return Route("", None, refusal.status, frozenset(allowed))
+    return Route(
+        path_of(match.route),
+        requirement_of(match.handler, method),
+        metadata=match.handler == app[GUARD].metadata,
+    )
+
+
 def _rules(settings: TrustSettings, rules: AccessRules | str | None) -> AccessRules:
     file = settings.access_rules_file
-    if file is not None and rules is not None:
+    if file is None:
+        if rules is None:
+            return AccessRules(())
+        return parse_rules(rules) if isinstance(rules, str) else rules
+    if rules is not None:
         raise SettingsError(
             (f"{PREFIX}ACCESS_RULES_FILE: the service brings rules of its own; one of both must be left out",)
         )
-    if file is not None:
-        try:
-            with file.open(encoding="utf-8") as stream:
-                rules = stream.read(MAX_RULES_CHARACTERS)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8"
-            raise SettingsError((f"{PREFIX}ACCESS_RULES_FILE: {str(file)!r} cannot be read: {reason}",)) from None
-    if rules is None:
-        return AccessRules(())
-    return parse_rules(rules) if isinstance(rules, str) else rules
-
-
-def _metadata_places(audience: str) -> tuple[tuple[str, ...], str | None]:
-    """Paths to serve the metadata at, and the URL to name in challenges (RFC 9728 section 3.1).
-
-    The well-known path goes between the host and the path of the identifier. It is served without that path too, for
-    those who know the host only. An identifier that is not a URL has no address to be named.
-    """
-    parts = urlsplit(audience)
-    if parts.scheme not in {"http", "https"}:
-        return (RESOURCE_METADATA_PATH,), None
-    path = parts.path.rstrip("/") if parts.path == "/" else parts.path
-    query = f"?{parts.query}" if parts.query else ""
-    url = f"{parts.scheme}://{parts.netloc}{RESOURCE_METADATA_PATH}{path}{query}"
-    places = (RESOURCE_METADATA_PATH, RESOURCE_METADATA_PATH + path)
-    return (places if path and "{" not in path and "%" not in path else places[:1]), url
+    return read_rules(file)
 
 
 _named: set[str] = set()

@@ -1,0 +1,164 @@
+"""A token held against every check of the verifier, each by the verifier's own function, none stopping the others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from farseal.claims import AccessClaims, check_audience, check_lifetime, parse_access_claims
+from farseal.compact import UnverifiedToken, check_header, take_apart
+from farseal.errors import TrustUnavailableError, VerificationError
+from farseal.jwks import KeySet, SkippedKey
+from farseal.trust import IssuerTrust, TrustSnapshot
+from farseal.verify import check_signature, find_issuer, find_key
+
+T = TypeVar("T")
+
+
+class Verdict(Enum):
+    """Of one check, and of the token as a whole."""
+
+    PASSED = "passed"
+    REFUSED = "refused"
+    SKIPPED = "not checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check said. ``code`` is the stable code of a refusal."""
+
+    name: str
+    verdict: Verdict
+    code: str | None = None
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Examination:
+    """A token's parts, but for its signature, and what each check says of them, in the order of the verifier.
+
+    Args:
+        at: the moment it was judged at, in seconds since the epoch.
+        header, payload: as the sender wrote them, unverified; None where the token could not be taken apart.
+        skipped_keys: of the given set.
+    """
+
+    at: int
+    header: dict[str, Any] | None = None
+    payload: dict[str, Any] | None = None
+    checks: list[Check] = field(default_factory=list)
+    skipped_keys: tuple[SkippedKey, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Refused by any check is refused; else, not checked by any is not known."""
+        verdicts = {check.verdict for check in self.checks}
+        return next(verdict for verdict in (Verdict.REFUSED, Verdict.SKIPPED, Verdict.PASSED) if verdict in verdicts)
+
+    @property
+    def decisive(self) -> Check | None:
+        """The first check with the verdict of the whole: the one whose answer a caller would get. None if honoured."""
+        if self.verdict is Verdict.PASSED:
+            return None
+        return next(check for check in self.checks if check.verdict is self.verdict)
+
+    def ask(self, name: str, check: Callable[[], T]) -> T | None:
+        """Make one check and note what it says."""
+        try:
+            result = check()
+        except VerificationError as error:
+            self.checks.append(Check(name, Verdict.REFUSED, error.code, str(error)))
+            return None
+        except TrustUnavailableError as error:
+            self.checks.append(Check(name, Verdict.SKIPPED, error.code, str(error)))
+            return None
+        self.checks.append(Check(name, Verdict.PASSED))
+        return result
+
+    def skip(self, name: str, why: str) -> None:
+        """Note that a check could not be made."""
+        self.checks.append(Check(name, Verdict.SKIPPED, detail=why))
+
+
+def examine(
+    token: str,
+    *,
+    keys: KeySet | None,
+    without_keys: str,
+    issuer: str | None,
+    audience: str | None,
+    leeway: int,
+    at: int,
+) -> Examination:
+    """Hold a token against every check that what is given allows.
+
+    Args:
+        token: compact serialization.
+        keys: of the issuer, taken as published this moment.
+        without_keys: why there are none, for the report.
+        issuer, audience: what a service would expect; without them those checks are not made.
+        leeway: seconds.
+        at: the moment to judge at, in seconds since the epoch.
+    """
+    examination = Examination(at, skipped_keys=keys.skipped if keys is not None else ())
+    unverified = examination.ask("form", lambda: take_apart(token))
+    if unverified is None:
+        return examination
+    examination.header, examination.payload = unverified.header, unverified.payload
+    kid = examination.ask("header", lambda: check_header(unverified.header))
+    _examine_issuer(examination, unverified, issuer, at)
+    _examine_signature(examination, unverified, kid, keys, without_keys)
+    claims = examination.ask("claims", lambda: parse_access_claims(unverified.payload))
+    _examine_claims(examination, claims, audience, leeway, at)
+    return examination
+
+
+def _examine_issuer(examination: Examination, unverified: UnverifiedToken, issuer: str | None, at: int) -> None:
+    if issuer is None:
+        examination.skip("issuer", "no --issuer given")
+        return
+
+    def check() -> None:
+        try:
+            find_issuer(unverified, TrustSnapshot(), frozenset({issuer}), now=at)
+        except TrustUnavailableError:
+            # It is the one we trust. Its keys are the next check's business.
+            return
+
+    examination.ask("issuer", check)
+
+
+def _examine_signature(
+    examination: Examination,
+    unverified: UnverifiedToken,
+    kid: str | None,
+    keys: KeySet | None,
+    without_keys: str,
+) -> None:
+    if keys is None or not keys.keys:
+        examination.skip("signature", without_keys if keys is None else "the set has no usable key")
+        return
+    if kid is None:
+        examination.skip("signature", "the header does not say how to check it")
+        return
+    trust = IssuerTrust("", MappingProxyType(dict(keys.keys)), published_at=examination.at)
+    key = examination.ask("key", lambda: find_key(trust, kid))
+    if key is None:
+        examination.skip("signature", "there is no key to check it with")
+        return
+    examination.ask("signature", lambda: check_signature(unverified, key))
+
+
+def _examine_claims(
+    examination: Examination, claims: AccessClaims | None, audience: str | None, leeway: int, at: int
+) -> None:
+    if claims is None:
+        examination.skip("audience", "the claims are malformed")
+        examination.skip("lifetime", "the claims are malformed")
+        return
+    if audience is None:
+        examination.skip("audience", "no --audience given")
+    else:
+        examination.ask("audience", lambda: check_audience(claims, audience))
+    examination.ask("lifetime", lambda: check_lifetime(claims, now=at, leeway=leeway))
