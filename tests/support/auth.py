@@ -63,9 +63,7 @@ async def seed(dsn: str) -> dict[str, UUID]:
             await resources.map_claim(conn, audience, "org_id", "org_id")
         for name in ("alice", "bob", "carol", "zoë"):
             ids[name] = uuid4()
-            await users.create(
-                conn, ids[name], name, password_hash=hashed, attributes={"org_id": "acme"}, now=moment
-            )
+            await users.create(conn, ids[name], name, password_hash=hashed, attributes={"org_id": "acme"}, now=moment)
             await permissions.permit_user(conn, ids[name], NOTES, [READ])
         await permissions.permit_user(conn, ids["alice"], NOTES, [WRITE])
         await permissions.permit_user(conn, ids["alice"], REPORTS, [REPORT])

@@ -1,0 +1,209 @@
+"""The keys of an issuer in its database: made once, opened by their KEK only, kept in step."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from auth_server.keys.keyring import Keyring, KeyringError
+from auth_server.keys.sealing import Kek
+from auth_server.storage import signing_keys
+from farseal.environment import Secret
+from farseal.service.postgres import DatabaseUnavailable, Pool, create_pool
+from tests.support.auth import Wire, environment, migrate
+from tests.support.postgres import NewDatabase
+
+NOW = 1_790_000_000
+KEK = Kek(bytes(range(100, 132)))
+
+
+@pytest.fixture
+async def dsn(new_database: NewDatabase) -> str:
+    dsn = await new_database()
+    await migrate(dsn)
+    return dsn
+
+
+@pytest.fixture
+async def pool(dsn: str):
+    pool = await create_pool(Secret(dsn))
+    yield pool
+    await pool.close()
+
+
+def keyring(pool: Pool, kek: Kek = KEK) -> Keyring:
+    return Keyring(pool, kek, bits=2048)
+
+
+async def states(dsn: str) -> list[str]:
+    conn = await asyncpg.connect(dsn)
+    try:
+        return [row["state"] for row in await conn.fetch("SELECT state FROM signing_keys ORDER BY state")]
+    finally:
+        await conn.close()
+
+
+async def test_an_empty_database_gets_one_active_and_one_announced_key(pool: Pool, dsn: str) -> None:
+    """The issuer can sign at once, and verifiers already hold the key that comes next."""
+    ring = keyring(pool)
+    await ring.prepare(now=NOW)
+    assert await states(dsn) == ["active", "announced"]
+    async with pool.acquire() as conn:
+        stored = await signing_keys.list_all(conn)
+    assert {key.kid for key in stored} == {key.kid for key in ring.keys.published}
+    assert {key.state: key.kid for key in stored}["active"] == ring.active_key().kid
+    for key in stored:
+        assert key.kek_id == KEK.id
+        assert int(key.created_at.timestamp()) == NOW
+        assert key.announced_at == key.created_at
+        assert (key.activated_at is not None) is (key.state == "active")
+        assert key.public_jwk["kid"] == key.kid
+        assert not {"d", "p", "q", "dp", "dq", "qi"} & key.public_jwk.keys()
+
+
+async def test_a_restart_makes_no_new_key(pool: Pool, dsn: str) -> None:
+    """Tokens signed before a restart verify after it."""
+    first, second = keyring(pool), keyring(pool)
+    await first.prepare(now=NOW)
+    await second.prepare(now=NOW + 1000)
+    assert first.active_key().kid == second.active_key().kid
+    assert first.keys.published == second.keys.published
+    assert await states(dsn) == ["active", "announced"]
+
+
+async def test_ten_replicas_at_once_agree_on_their_keys(dsn: str) -> None:
+    """Each with connections of its own, all on an empty database: one active, one announced, known to all."""
+    pools = [await create_pool(Secret(dsn), max_size=2) for _ in range(10)]
+    try:
+        rings = [keyring(pool) for pool in pools]
+        await asyncio.gather(*(ring.prepare(now=NOW) for ring in rings))
+    finally:
+        for pool in pools:
+            await pool.close()
+    assert await states(dsn) == ["active", "announced"]
+    assert len({ring.active_key().kid for ring in rings}) == 1
+    assert len({ring.keys.published for ring in rings}) == 1
+
+
+async def test_three_processes_at_once_agree_on_their_keys(new_database: NewDatabase, tmp_path: Path) -> None:
+    """The same with real processes, which migrate at the same moment too, and all of them serve."""
+    dsn = await new_database()
+    environ = environment(dsn, tmp_path, MIGRATE_ON_START="true", LOG_FORMAT="json") | {"PATH": os.environ["PATH"]}
+    program = "import os, sys; from auth_server.app import run_server; sys.exit(run_server(os.environ))"
+    started = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environ, stderr=asyncio.subprocess.PIPE)
+        for _ in range(3)
+    ]
+    try:
+        for process in started:
+            assert process.stderr is not None
+            async with asyncio.timeout(40):
+                while b'"listening"' not in (line := await process.stderr.readline()):
+                    assert line, "the process ended"
+    finally:
+        for process in started:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+        ends = await asyncio.gather(*(process.communicate() for process in started))
+    assert [process.returncode for process in started] == [0, 0, 0], ends
+    assert await states(dsn) == ["active", "announced"]
+
+
+async def test_the_announced_key_is_replaced_when_it_is_missing(pool: Pool, dsn: str) -> None:
+    """Only what is missing is made; the key that signs stays."""
+    ring = keyring(pool)
+    await ring.prepare(now=NOW)
+    await pool.execute("DELETE FROM signing_keys WHERE state = 'announced'")
+    again = keyring(pool)
+    await again.prepare(now=NOW)
+    assert again.active_key().kid == ring.active_key().kid
+    assert await states(dsn) == ["active", "announced"]
+
+
+async def test_the_database_refuses_a_second_active_key(pool: Pool) -> None:
+    """Whatever a program gets wrong, one key signs."""
+    await keyring(pool).prepare(now=NOW)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await pool.execute("UPDATE signing_keys SET state = 'active', activated_at = now()")
+
+
+async def test_another_kek_is_a_clear_error_and_adds_nothing(pool: Pool, dsn: str) -> None:
+    """A replica that was given the wrong KEK does not start, and does not sign with a key of its own."""
+    await keyring(pool).prepare(now=NOW)
+    await pool.execute("DELETE FROM signing_keys WHERE state = 'announced'")
+    wrong = Kek(bytes(range(32)))
+    with pytest.raises(KeyringError, match=f"sealed under KEK {KEK.id}, the given one is {wrong.id}"):
+        await keyring(pool, wrong).prepare(now=NOW)
+    assert await states(dsn) == ["active"]
+
+
+async def test_keys_that_changed_places_are_refused(pool: Pool) -> None:
+    """Somebody who can write to the database cannot give one kid the private key of another."""
+    await keyring(pool).prepare(now=NOW)
+    await pool.execute("""
+        UPDATE signing_keys k SET sealed_private_key = o.sealed_private_key
+          FROM signing_keys o WHERE o.kid <> k.kid
+    """)
+    with pytest.raises(KeyringError, match="altered"):
+        await keyring(pool).prepare(now=NOW)
+
+
+async def test_a_refresh_takes_over_what_changed(pool: Pool) -> None:
+    """A replica follows what another one did, and says whether anything is new."""
+    ring = keyring(pool)
+    await ring.prepare(now=NOW)
+    before = ring.keys
+    assert await ring.refresh() is False
+    await pool.execute("UPDATE signing_keys SET state = 'gone', gone_at = now() WHERE state = 'active'")
+    await pool.execute("UPDATE signing_keys SET state = 'active', activated_at = now() WHERE state = 'announced'")
+    assert await ring.refresh() is True
+    assert ring.active_key().kid != before.active.kid
+    assert [key.kid for key in ring.keys.published] == [ring.active_key().kid]
+
+
+async def test_without_an_active_key_the_last_good_ones_stay(pool: Pool) -> None:
+    """A database in a wrong state stops nothing that worked."""
+    ring = keyring(pool)
+    await ring.prepare(now=NOW)
+    before = ring.keys
+    await pool.execute("UPDATE signing_keys SET state = 'announced'")
+    with pytest.raises(KeyringError, match="no signing key is active"):
+        await ring.refresh()
+    assert ring.keys is before
+
+
+async def test_a_database_that_is_away_changes_nothing(dsn: str) -> None:
+    """The keys in memory go on signing; when it is back, refreshing works again."""
+    wire = Wire(dsn)
+    async with wire as through:
+        pool = await create_pool(Secret(through), connect_seconds=1, acquire_seconds=1)
+        try:
+            ring = keyring(pool)
+            await ring.prepare(now=NOW)
+            before = ring.keys
+            wire.cut()
+            with pytest.raises(DatabaseUnavailable):
+                await ring.refresh()
+            assert ring.keys is before
+            wire.mend()
+            assert await ring.refresh() is False
+        finally:
+            await pool.close()
+
+
+def test_an_unprepared_keyring_says_so() -> None:
+    """Never an unsigned token, never a None in place of a key."""
+    ring = Keyring.__new__(Keyring)
+    ring._keys = None
+    with pytest.raises(RuntimeError, match="not prepared"):
+        ring.active_key()
+
+
+def test_a_stored_key_does_not_show_its_sealed_bytes() -> None:
+    """Not a secret without the KEK, and still nobody's business."""
+    fields = {field.name: field.repr for field in signing_keys.StoredKey.__dataclass_fields__.values()}
+    assert fields["sealed_private_key"] is False

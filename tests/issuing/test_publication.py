@@ -1,0 +1,168 @@
+"""The published documents: what they say, and how they get into a directory."""
+
+import json
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from auth_server.http.well_known import is_fresh
+from auth_server.keys.public_key import PublicKey
+from auth_server.publication.documents import Document, issuer_metadata, jwks
+from auth_server.publication.publisher import HEARTBEAT_SECONDS, Publisher
+
+NOW = 1_790_000_000
+ONE, TWO = PublicKey("n1", "AQAB"), PublicKey("n2", "AQAB")
+DOCUMENTS = (jwks([ONE]), issuer_metadata("https://auth.example", scopes=["b", "a", "a"]))
+
+
+def test_the_jwks_lists_every_key_in_one_order() -> None:
+    """Replicas that hold the same keys publish the same bytes, and so the same ETag."""
+    document = jwks([ONE, TWO])
+    assert document == jwks([TWO, ONE])
+    assert document.etag == jwks([TWO, ONE]).etag != jwks([ONE]).etag
+    assert document.name == "jwks.json"
+    assert document.media_type == "application/jwk-set+json"
+    kids = [key["kid"] for key in json.loads(document.body)["keys"]]
+    assert kids == sorted({ONE.kid, TWO.kid})
+
+
+def test_the_metadata_is_that_of_rfc_8414() -> None:
+    """Endpoints are below the issuer, which is repeated byte for byte."""
+    assert json.loads(DOCUMENTS[1].body) == {
+        "issuer": "https://auth.example",
+        "token_endpoint": "https://auth.example/oauth2/token",
+        "jwks_uri": "https://auth.example/.well-known/jwks.json",
+        "response_types_supported": [],
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "scopes_supported": ["a", "b"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("issuer", "endpoint"),
+    [
+        ("https://auth.example/", "https://auth.example/oauth2/token"),
+        ("https://auth.example/tenant", "https://auth.example/tenant/oauth2/token"),
+    ],
+)
+def test_an_issuer_with_a_path_keeps_it(issuer: str, endpoint: str) -> None:
+    """No double slash, and no lost one in ``issuer`` itself; no scopes, no member."""
+    said = json.loads(issuer_metadata(issuer, scopes=[]).body)
+    assert (said["issuer"], said["token_endpoint"]) == (issuer, endpoint)
+    assert "scopes_supported" not in said
+
+
+@pytest.mark.parametrize(
+    ("header", "fresh"),
+    [
+        pytest.param([], False, id="none"),
+        pytest.param(['"abc"'], True, id="the-one"),
+        pytest.param(['W/"abc"'], True, id="weak"),
+        pytest.param(['"x", "abc"'], True, id="list"),
+        pytest.param(['"x"', 'W/"y", "abc"'], True, id="several-headers"),
+        pytest.param(["*"], True, id="any"),
+        pytest.param([" * "], True, id="any-with-spaces"),
+        pytest.param(['"ab"'], False, id="another"),
+        pytest.param(['"xabc"'], False, id="longer"),
+        pytest.param(["abc"], False, id="unquoted"),
+        pytest.param(['"'], False, id="half"),
+        pytest.param(["\udcff"], False, id="bytes"),
+    ],
+)
+def test_a_copy_is_fresh_when_any_tag_matches(header: list[str], fresh: bool) -> None:
+    """RFC 9110 section 13.1.2: a weak comparison."""
+    assert is_fresh('"abc"', header) is fresh
+
+
+async def test_documents_are_written_whole_and_readable_for_all(tmp_path: Path) -> None:
+    """The umask has no say: readers run as other users. Nothing temporary stays."""
+    before = os.umask(0o077)
+    try:
+        await Publisher(tmp_path / "out").publish(DOCUMENTS, now=NOW)
+    finally:
+        os.umask(before)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
+        document.name: document.body for document in DOCUMENTS
+    }
+    for path in (tmp_path / "out").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+async def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
+    """Read over and over while two replicas write: always one document or the other, whole."""
+    small, large = Document("d", "t", b"a" * 10), Document("d", "t", b"b" * 200_000)
+    writers = Publisher(tmp_path), Publisher(tmp_path)
+    await writers[0].publish([small], now=NOW)
+    ended, seen = threading.Event(), set()
+
+    def read() -> None:
+        while not ended.is_set():
+            seen.add((tmp_path / "d").read_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _ in range(40):
+            await writers[0].publish([small], now=NOW)
+            await writers[1].publish([large], now=NOW)
+    finally:
+        ended.set()
+        reader.join()
+    assert seen <= {small.body, large.body}
+
+
+async def test_writing_again_renews_the_age(tmp_path: Path) -> None:
+    """Unchanged documents get a new file, and so a new time: the heartbeat that verifiers measure."""
+    publisher = Publisher(tmp_path)
+    await publisher.publish(DOCUMENTS, now=NOW)
+    old = tmp_path / "jwks.json"
+    os.utime(old, (1, 1))
+    await publisher.publish(DOCUMENTS, now=NOW + 60)
+    assert old.stat().st_mtime > 1
+
+
+@pytest.mark.parametrize(
+    ("documents", "later", "due"),
+    [
+        pytest.param(DOCUMENTS, 0, False, id="just-written"),
+        pytest.param(DOCUMENTS, HEARTBEAT_SECONDS - 1, False, id="before-the-heartbeat"),
+        pytest.param(DOCUMENTS, HEARTBEAT_SECONDS, True, id="heartbeat"),
+        pytest.param(DOCUMENTS, -1, True, id="clock-set-back"),
+        pytest.param((jwks([TWO]), DOCUMENTS[1]), 0, True, id="changed"),
+    ],
+)
+async def test_publication_is_due_on_change_and_at_the_heartbeat(
+    tmp_path: Path, documents: tuple[Document, ...], later: int, due: bool
+) -> None:
+    """At most one write a minute while nothing changes."""
+    publisher = Publisher(tmp_path)
+    assert publisher.due(DOCUMENTS, now=NOW)
+    await publisher.publish(DOCUMENTS, now=NOW)
+    assert publisher.due(documents, now=NOW + later) is due
+
+
+async def test_a_failure_is_told_and_tried_again(tmp_path: Path) -> None:
+    """The reason stays until an attempt succeeds; the next attempt is due at once."""
+    target = tmp_path / "out"
+    target.write_text("a file where the directory should be")
+    publisher = Publisher(target)
+    with pytest.raises(OSError, match="exists"):
+        await publisher.publish(DOCUMENTS, now=NOW)
+    assert publisher.failure is not None
+    assert str(target) in publisher.failure
+    target.unlink()
+    assert publisher.due(DOCUMENTS, now=NOW)
+    await publisher.publish(DOCUMENTS, now=NOW)
+    assert publisher.failure is None
+
+
+async def test_a_document_that_cannot_take_its_name_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A rename that fails takes its temporary file along."""
+    (tmp_path / "jwks.json" / "in-the-way").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        await Publisher(tmp_path).publish(DOCUMENTS, now=NOW)
+    assert [path.name for path in tmp_path.iterdir()] == ["jwks.json"]
