@@ -136,11 +136,10 @@ def _tags(request: web.Request, header: str) -> Tags | None:
 
 def _query(request: web.Request) -> Mapping[str, str]:
     """The parameters, each known and given once: a misspelt cursor would otherwise list the first page for ever."""
-    names = list(request.query)
-    for name in names:
+    for name in request.query:
         if name not in LIST_PARAMETERS:
             raise ProblemError(400, "parameter_unknown", "Known are limit, cursor and owner.")
-        if names.count(name) > 1:
+        if len(request.query.getall(name)) > 1:
             raise ProblemError(400, "parameter_repeated", f"{name}: given more than once")
     return request.query
 
