@@ -200,18 +200,22 @@ class EmbeddedPostgres:
         if self._user is None or reachable(self._wheel):
             return self._wheel
         copy = self.home / "install"
+        programs = copy / self._wheel.relative_to(self._wheel.parents[2])
         if not (copy / "complete").exists():
             shutil.rmtree(copy, ignore_errors=True)
-            (copy / "bin").mkdir(parents=True)
+            programs.mkdir(parents=True)
             for program in ("postgres", "initdb"):
-                shutil.copy2(self._wheel / program, copy / "bin" / program)
+                shutil.copy2(self._wheel / program, programs / program)
             for folder in ("lib", "share"):
-                shutil.copytree(self._wheel.parent / folder, copy / folder, symlinks=True)
+                shutil.copytree(self._wheel.parent / folder, programs.parent / folder, symlinks=True)
+            libraries = self._wheel.parents[1].with_suffix(".libs")  # beside the package, found by a relative path
+            if libraries.exists():
+                shutil.copytree(libraries, copy / libraries.name, symlinks=True)
             for path in [copy, *copy.rglob("*")]:
                 if not path.is_symlink():
                     path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
             (copy / "complete").touch()
-        return copy / "bin"
+        return programs
 
     def _end_leftover(self) -> None:
         """Wait for a server whose starter was killed, end it if it will not, and forget a dead one's lock file.
