@@ -208,9 +208,9 @@ def test_rules_over_several_fields_run_when_each_field_is_good() -> None:
 
 def test_names_of_somebody_else_are_left_alone() -> None:
     """Another program's variables may share the prefix, when the caller knows them."""
-    environ = GOOD | {"NOTES_TEST_URL": "x"}
-    assert load(Settings, environ, PREFIX, also={"NOTES_TEST_URL"}).name == "n"
-    assert faults_of(environ) == ("NOTES_TEST_URL: no such setting",)
+    environ = GOOD | {"NOTES_WQZ": "x"}
+    assert load(Settings, environ, PREFIX, also={"NOTES_WQZ"}).name == "n"
+    assert faults_of(environ) == ("NOTES_WQZ: no such setting",)
 
 
 def test_text_that_is_no_unicode_is_a_fault() -> None:
@@ -333,6 +333,7 @@ def test_a_secret_does_not_show_itself() -> None:
     secret = Secret("hunter2")
     record = load(Settings, GOOD, PREFIX)
     assert "hunter2" not in f"{secret} {secret!r} {secret:>20} {record}"
+    assert "hunter2" not in str(secret) + repr(secret)
     assert secret.reveal() == "hunter2"
     assert secret == Secret("hunter2") != Secret("x")
     assert secret != "hunter2"
