@@ -40,7 +40,7 @@ class Figures:
 
 async def play(stage: Stage) -> Figures:
     """Verify alice's own token again and again, in this process, from the published documents; nothing is cached."""
-    issuer, audience, token = stage.addresses.issuer, stage.addresses.notes, await stage.login("alice")
+    issuer, audience, token = stage.addresses.issuer, stage.addresses.notes, stage.token
     document = (stage.stack.state.published / JWKS_FILE).read_bytes()
     moment = now()
     keys = parse_jwks(document).keys

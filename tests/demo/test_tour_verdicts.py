@@ -1,0 +1,148 @@
+"""Every act can fail: each is given the figures of a stack that breaks its claim."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from demo.tour import attacks, no_call_back, one_token, speed, unplugged
+from demo.tour.load import Tally
+from demo.tour.stage import count_requests
+from demo.tour.verdict import Verdict
+
+ONE_TOKEN = one_token.Figures(
+    logins=1, audiences=2, created=201, listed=200, note_in_list=True, reported=200, report_is_hers=True
+)
+NO_CALL_BACK = no_call_back.Figures(
+    load=Tally(Counter({200: 2000}), seconds=2.0), counted=0, counted_control=1, looks=8, sockets=0
+)
+UNPLUGGED = unplugged.Figures(
+    refused=True,
+    load=Tally(Counter({200: 900}), seconds=2.0),
+    restart_seconds=0.8,
+    after_restart=Tally(Counter({200: 50})),
+    login_after=True,
+)
+ATTACKS = attacks.Figures(
+    answers={name: (401, code) for name, code in attacks.EXPECTED.items()},
+    flood=Counter({(401, "key_unknown"): 2000}),
+    flood_seconds=1.0,
+    honest=Counter({200: 100}),
+    counted=0,
+    sockets=0,
+)
+SPEED = speed.Figures(farseal_us=60.0, pyjwt_us=110.0)
+
+
+@pytest.mark.parametrize(
+    ("judge", "figures"),
+    [
+        pytest.param(one_token.judge, ONE_TOKEN, id="one-token"),
+        pytest.param(no_call_back.judge, NO_CALL_BACK, id="no-call-back"),
+        pytest.param(unplugged.judge, UNPLUGGED, id="unplugged"),
+        pytest.param(attacks.judge, ATTACKS, id="attacks"),
+        pytest.param(speed.judge, SPEED, id="speed"),
+    ],
+)
+def test_good_figures_hold(judge: Callable[[Any], Verdict], figures: Any) -> None:
+    """An act that can only fail would prove as little as one that cannot."""
+    verdict = judge(figures)
+    assert verdict.holds, verdict.faults
+    assert verdict.figures
+
+
+@pytest.mark.parametrize(
+    ("judge", "good", "change"),
+    [
+        pytest.param(one_token.judge, ONE_TOKEN, {"logins": 2}, id="a-service-asks-for-a-login-of-its-own"),
+        pytest.param(one_token.judge, ONE_TOKEN, {"audiences": 1}, id="a-token-for-one-service"),
+        pytest.param(one_token.judge, ONE_TOKEN, {"created": 403}, id="she-may-not-write"),
+        pytest.param(one_token.judge, ONE_TOKEN, {"listed": 401}, id="resource_a-does-not-know-her"),
+        pytest.param(one_token.judge, ONE_TOKEN, {"note_in_list": False}, id="the-note-is-lost"),
+        pytest.param(one_token.judge, ONE_TOKEN, {"reported": 502}, id="resource_b-does-not-answer"),
+        pytest.param(one_token.judge, ONE_TOKEN, {"report_is_hers": False}, id="somebody-elses-report"),
+        pytest.param(no_call_back.judge, NO_CALL_BACK, {"counted": 1}, id="one-call-to-the-auth-server"),
+        pytest.param(no_call_back.judge, NO_CALL_BACK, {"counted_control": 0}, id="a-counter-that-never-moves"),
+        pytest.param(no_call_back.judge, NO_CALL_BACK, {"sockets": 1}, id="a-socket-to-the-auth-server"),
+        pytest.param(no_call_back.judge, NO_CALL_BACK, {"looks": 0}, id="nobody-looked"),
+        pytest.param(no_call_back.judge, NO_CALL_BACK, {"load": Tally(Counter({200: 9}))}, id="hardly-any-load"),
+        pytest.param(
+            no_call_back.judge, NO_CALL_BACK, {"load": Tally(Counter({200: 2000, 503: 1}))}, id="a-request-failed"
+        ),
+        pytest.param(
+            no_call_back.judge, NO_CALL_BACK, {"load": Tally(Counter({200: 2000}), broken=1)}, id="no-answer-at-all"
+        ),
+        pytest.param(unplugged.judge, UNPLUGGED, {"refused": False}, id="the-auth-server-still-listens"),
+        pytest.param(unplugged.judge, UNPLUGGED, {"load": Tally(Counter({200: 3}))}, id="hardly-any-load-unplugged"),
+        pytest.param(
+            unplugged.judge, UNPLUGGED, {"load": Tally(Counter({200: 900, 503: 1}))}, id="a-request-failed-unplugged"
+        ),
+        pytest.param(
+            unplugged.judge, UNPLUGGED, {"after_restart": Tally(Counter({503: 50}))}, id="trust-lost-by-a-restart"
+        ),
+        pytest.param(unplugged.judge, UNPLUGGED, {"after_restart": Tally()}, id="not-asked-after-the-restart"),
+        pytest.param(unplugged.judge, UNPLUGGED, {"login_after": False}, id="it-does-not-come-back"),
+        *(
+            pytest.param(
+                attacks.judge,
+                ATTACKS,
+                {"answers": ATTACKS.answers | {name: (200, "")}},
+                id=f"accepted: {name}",
+            )
+            for name in attacks.EXPECTED
+        ),
+        pytest.param(
+            attacks.judge,
+            ATTACKS,
+            {"answers": ATTACKS.answers | {"alg none": (401, "token_malformed")}},
+            id="refused-for-another-reason",
+        ),
+        pytest.param(
+            attacks.judge, ATTACKS, {"answers": ATTACKS.answers | {"expired": (503, "")}}, id="refused-as-an-outage"
+        ),
+        pytest.param(attacks.judge, ATTACKS, {"answers": {}}, id="nothing-was-tried"),
+        pytest.param(attacks.judge, ATTACKS, {"flood": Counter({(401, "key_unknown"): 10})}, id="hardly-any-flood"),
+        pytest.param(
+            attacks.judge,
+            ATTACKS,
+            {"flood": Counter({(401, "key_unknown"): 1999, (429, "too_many"): 1})},
+            id="a-limiter-answers-the-flood",
+        ),
+        pytest.param(attacks.judge, ATTACKS, {"honest": Counter({200: 99, 503: 1})}, id="an-honest-caller-starves"),
+        pytest.param(attacks.judge, ATTACKS, {"honest": Counter()}, id="no-honest-caller"),
+        pytest.param(attacks.judge, ATTACKS, {"counted": 1}, id="an-unknown-kid-makes-a-fetch"),
+        pytest.param(attacks.judge, ATTACKS, {"sockets": 1}, id="a-socket-during-the-flood"),
+        pytest.param(speed.judge, SPEED, {"farseal_us": 111.0}, id="slower-than-pyjwt"),
+    ],
+)
+def test_bad_figures_break_the_claim(judge: Callable[[Any], Verdict], good: Any, change: dict[str, Any]) -> None:
+    """One figure is changed to what a broken stack would give."""
+    assert not judge(replace(good, **change)).holds
+
+
+def test_requests_are_counted_over_all_labels() -> None:
+    """The auth server's exposition is read as Prometheus reads it; other families do not count."""
+    exposition = """\
+# TYPE http_requests_total counter
+http_requests_total{method="GET",route="/x",status="200"} 3.0
+http_requests_total{method="POST",route="/api/tokens",status="401"} 2.0
+# TYPE tokens_issued_total counter
+tokens_issued_total 9.0
+"""
+    assert count_requests(exposition) == 5
+
+
+def test_measuring_tells_fast_from_slow() -> None:
+    """Twice the work is about twice the time, whichever side does it."""
+
+    def work() -> None:
+        sum(range(20_000))
+
+    def double() -> None:
+        work()
+        work()
+
+    assert 0.3 < speed.measure(work, double).ratio < 0.75
+    assert 1.35 < speed.measure(double, work).ratio < 3.0
