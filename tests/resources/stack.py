@@ -93,7 +93,8 @@ async def running(make: MakeApp, name: str) -> AsyncIterator[Service]:
         )
     )
     try:
-        await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {task, ready}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             task.result()
         listening = ready.result()
@@ -113,9 +114,8 @@ def trust(directory: Path, audience: str, **changes: Any) -> TrustSettings:
 
 def notes_service(dsn: str, trusted: TrustSettings, **changes: Any) -> Any:
     """resource_a, on its own database, migrated on start."""
-    settings = resource_a.settings.Settings(
-        **({"database_url": Secret(dsn), "migrate_on_start": True, "pool_size": 4, "command_seconds": 2.0} | changes)
-    )
+    values: dict[str, Any] = {"database_url": Secret(dsn), "migrate_on_start": True, "pool_size": 4}
+    settings = resource_a.settings.Settings(**(values | {"command_seconds": 2.0} | changes))
     return running(
         lambda metrics, readiness: resource_a.app.create_app(
             settings, trusted, metrics=metrics, readiness=readiness
@@ -126,7 +126,8 @@ def notes_service(dsn: str, trusted: TrustSettings, **changes: Any) -> Any:
 
 def reports_service(notes_url: str, trusted: TrustSettings, **changes: Any) -> Any:
     """resource_b, asking the notes service at ``notes_url``."""
-    settings = resource_b.settings.Settings(**({"notes_url": notes_url, "notes_timeout_seconds": 1.0} | changes))
+    values: dict[str, Any] = {"notes_url": notes_url, "notes_timeout_seconds": 1.0}
+    settings = resource_b.settings.Settings(**(values | changes))
     return running(
         lambda metrics, readiness: resource_b.app.create_app(
             settings, trusted, metrics=metrics, readiness=readiness

@@ -115,12 +115,12 @@ async def test_claims_that_cannot_own_a_note(notes: Service, issuer: Issuer) -> 
     ],
 )
 async def test_preconditions_on_version_1(
-    notes: Service, alice: Person, method: str, headers: dict[str, str], status: int, code: str | None
+    notes: Service, alice: Person, *, method: str, headers: dict[str, str], status: int, code: str | None
 ) -> None:
     """RFC 9110 section 13.1; a refused change leaves the note as it was."""
     note = await create(notes, alice)
     path = f"/notes/{note['id']}"
-    body = {"json": {"title": "new", "body": "new"}} if method == "PUT" else {}
+    body: dict[str, Any] = {"json": {"title": "new", "body": "new"}} if method == "PUT" else {}
     answer = await notes.ask(method, path, alice.token(), headers=headers, **body)
     assert answer.status == status
     if code is not None:
@@ -133,7 +133,8 @@ async def test_what_does_not_exist_is_not_found_before_it_is_stale(
     notes: Service, alice: Person, headers: dict[str, str]
 ) -> None:
     """A precondition is not evaluated where the answer would be 404 without it (RFC 9110 section 13.2.1)."""
-    for method, body in (("PUT", {"json": {"title": "t", "body": ""}}), ("DELETE", {})):
+    bodies: dict[str, dict[str, Any]] = {"PUT": {"json": {"title": "t", "body": ""}}, "DELETE": {}}
+    for method, body in bodies.items():
         answer = await notes.ask(method, f"/notes/{uuid4()}", alice.token(), headers=headers, **body)
         assert (answer.status, answer.code) == (404, "note_not_found")
 
@@ -232,7 +233,7 @@ JSON = {"Content-Type": "application/json"}
     ],
 )
 async def test_bad_bodies(
-    notes: Service, issuer: Issuer, data: bytes, headers: dict[str, str], status: int, detail: str
+    notes: Service, issuer: Issuer, *, data: bytes, headers: dict[str, str], status: int, detail: str
 ) -> None:
     """Each is told what and where, and nothing is stored; for creating and for replacing alike."""
     alice = person(issuer)
@@ -278,7 +279,7 @@ async def test_the_longest_and_the_oddest_texts(notes: Service, alice: Person, t
     ],
 )
 async def test_each_method_needs_its_scope(
-    notes: Service, alice: Person, method: str, path: str, scope: str | None, needed: str
+    notes: Service, alice: Person, *, method: str, path: str, scope: str | None, needed: str
 ) -> None:
     """403 with a challenge that names the scope (RFC 6750 section 3.1)."""
     note = await create(notes, alice)

@@ -39,7 +39,7 @@ class Asks:
         pytest.param(Asks({"org_id": "%", "roles": ["org_admin"]}), HIDDEN, id="no-pattern"),
         pytest.param(Asks({"org_id": None, "roles": ["org_admin"]}), HIDDEN, id="an-admin-of-nothing"),
         pytest.param(
-            Asks({"org_id": None, "roles": ["org_admin"]}, note_org=None), HIDDEN, id="no-organisation-is-not-a-shared-one"
+            Asks({"org_id": None, "roles": ["org_admin"]}, note_org=None), HIDDEN, id="having-none-is-nothing-shared"
         ),
         pytest.param(Asks({"org_id": "globex"}, note_org="globex"), HIDDEN, id="a-stranger"),
     ],
@@ -60,11 +60,12 @@ async def test_who_may_do_what(notes: Service, issuer: Issuer, asks: Asks, answe
         "PUT", path, caller.token(), headers={"If-Match": '"9"'}, json={"title": "u", "body": ""}
     )
     assert stale.status == (412 if answers is OWN else answers["PUT"])
-    for method, extra in (
-        ("GET", {}),
-        ("PUT", {"headers": {"If-Match": "*"}, "json": {"title": "u", "body": ""}}),
-        ("DELETE", {}),
-    ):
+    requests: dict[str, dict[str, Any]] = {
+        "GET": {},
+        "PUT": {"headers": {"If-Match": "*"}, "json": {"title": "u", "body": ""}},
+        "DELETE": {},
+    }
+    for method, extra in requests.items():
         answer = await notes.ask(method, path, caller.token(), **extra)
         assert answer.status == answers[method], method
         if answer.status >= 400:
