@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from demo.databases import DatabaseError
@@ -24,10 +24,11 @@ from demo.tour.program import tour
 from farseal.environment import SettingsError
 
 T = TypeVar("T")
+Tour = Callable[[Stack, Screen], Awaitable[bool]]
 
 
-def main() -> int:
-    """Check that the demo can begin, then run it."""
+def main(make_stack: Callable[..., Stack] = Stack, play: Tour = tour) -> int:
+    """Check that the demo can begin, then run it. Tests give a stack of other processes and a tour of their own."""
     try:
         settings = Settings.from_environ(os.environ)
     except SettingsError as error:
@@ -40,10 +41,10 @@ def main() -> int:
     try:
         lock.take()
         check_ports(addresses.ports)
-        stack = Stack(addresses, state, lock=lock.descriptor)
+        stack = make_stack(addresses, state, lock=lock.descriptor)
         admin_dsn = None if settings.database_url is None else settings.database_url.reveal()
         once = os.environ.get("ONCE", "") not in {"", "0"}
-        return asyncio.run(Demo(stack, Screen(), admin_dsn=admin_dsn, once=once).run())
+        return asyncio.run(Demo(stack, Screen(), play, admin_dsn=admin_dsn, once=once).run())
     except (AlreadyRunningError, PortBusyError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
@@ -57,9 +58,10 @@ def main() -> int:
 class Demo:
     """One run from the first line to the last."""
 
-    def __init__(self, stack: Stack, screen: Screen, *, admin_dsn: str | None, once: bool) -> None:
+    def __init__(self, stack: Stack, screen: Screen, play: Tour, *, admin_dsn: str | None, once: bool) -> None:
         self._stack = stack
         self._screen = screen
+        self._tour = play
         self._admin_dsn = admin_dsn
         self._once = once
         self._signal: signal.Signals | None = None
@@ -104,7 +106,7 @@ class Demo:
         with screen.step(f"{', '.join(stack.names)} are ready"):
             await stack.bring_up()
         screen.say()
-        held = await self._while_all_live(tour(stack, screen))
+        held = await self._while_all_live(self._tour(stack, screen))
         self._held = held
         screen.say()
         screen.say("every claim held" if held else "a claim was BROKEN", style="bold green" if held else "bold red")
