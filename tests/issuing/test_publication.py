@@ -122,7 +122,7 @@ async def test_writing_again_renews_the_age(tmp_path: Path) -> None:
     old = tmp_path / "jwks.json"
     os.utime(old, (1, 1))
     await publisher.publish(DOCUMENTS, now=NOW + 60)
-    assert old.stat().st_mtime > 1
+    assert os.stat(old).st_mtime > 1  # noqa: PTH116 - a file of the test's own
 
 
 @pytest.mark.parametrize(
@@ -165,4 +165,4 @@ async def test_a_document_that_cannot_take_its_name_leaves_nothing_behind(tmp_pa
     (tmp_path / "jwks.json" / "in-the-way").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
         await Publisher(tmp_path).publish(DOCUMENTS, now=NOW)
-    assert [path.name for path in tmp_path.iterdir()] == ["jwks.json"]
+    assert os.listdir(tmp_path) == ["jwks.json"]  # noqa: PTH208 - a directory of the test's own
