@@ -71,7 +71,7 @@ async def test_many_notes_are_truncated(notes: Service, published: Path, issuer:
         pytest.param("/reports/org", {"roles": []}, 403, "role_insufficient", id="org-without-role"),
         pytest.param("/reports/org", {"roles": ["org_admin"]}, 403, "role_insufficient", id="org-another-role"),
         pytest.param(
-            "/reports/org", {"roles": ["analyst"], "scope": "notes:read"}, 403, "scope_insufficient", id="org-without-scope"
+            "/reports/org", {"roles": ["analyst"], "scope": "notes:read"}, 403, "scope_insufficient", id="org-no-scope"
         ),
         pytest.param(
             "/reports/org", {"roles": ["analyst"], "org_id": None}, 403, "organisation_missing", id="org-of-nobody"
