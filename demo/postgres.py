@@ -93,6 +93,7 @@ class EmbeddedPostgres:
             EmbeddedPostgresError: it cannot start; the message holds the end of its log.
         """
         self._settle()
+        self.log.unlink(missing_ok=True)
         programs = self._reachable_programs()
         self._end_leftover()
         self._password = self._initialised(programs)

@@ -13,7 +13,7 @@ import aiohttp
 
 from demo.databases import Database, ensure_databases, role_dsn
 from demo.inspection import descendants
-from demo.postgres import EmbeddedPostgres
+from demo.postgres import EmbeddedPostgres, write_secret
 from demo.processes import Guarded, bare_environment
 from demo.services import HOST, Addresses, Service, services
 from demo.state import State
@@ -108,15 +108,23 @@ class Stack:
         self._seed_mark.write_text(digest)
         return True
 
-    async def run(self, name: str, *words: str, stdin: Path | None = None) -> str:
+    async def run(self, name: str, *words: str, stdin: Path | None = None, private: bool = False) -> str:
         """Run a command of a service with that service's settings, to its end; give what it printed.
+
+        Args:
+            name: of the service.
+            words: the command and its arguments; the first one names the log.
+            stdin: file that the command reads.
+            private: what it prints is a secret, and is kept nowhere.
 
         Raises:
             StackError: it failed.
         """
         service = self._services[name]
-        log = self.state.logs / f"{name}-{words[0]}.log"
+        log = (self.state.secrets if private else self.state.logs) / f"{name}-{words[0]}.log"
         log.unlink(missing_ok=True)
+        if private:
+            write_secret(log, "")
         process = Guarded(
             [sys.executable, "-P", "-m", name, *words],
             environment=environment_of(service),
@@ -133,9 +141,12 @@ class Stack:
             raise StackError(f"{name} {words[0]} does not come to an end.{tail(log)}") from None
         finally:
             await asyncio.to_thread(process.stop)
+        printed = log.read_text(errors="replace")
         if status != 0:
             raise StackError(f"{name} {words[0]} failed with status {status}.{tail(log)}")
-        return log.read_text(errors="replace")
+        if private:
+            log.unlink()
+        return printed
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -157,6 +168,7 @@ class Stack:
     async def bring_up(self) -> None:
         """Start every service, in no order: none needs another one to start."""
         for name in self.names:
+            (self.state.logs / f"{name}.log").unlink(missing_ok=True)
             self.start(name)
         await self.ready(self.names)
 

@@ -11,7 +11,7 @@ from demo.tour.verdict import Verdict, faults_of
 
 NUMBER: Final = 2
 TITLE: Final = "No call back"
-EACH: Final = 1000
+EACH: Final = 1500
 """Requests to each service; those to resource_b reach resource_a as well."""
 
 

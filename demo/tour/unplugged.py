@@ -13,6 +13,8 @@ from demo.tour.verdict import Verdict, faults_of
 NUMBER: Final = 3
 TITLE: Final = "Unplugged"
 RESTARTED: Final = "resource_b"
+OUTAGE_SECONDS: Final = 2.0
+"""At least; the restart may take longer on a slow machine."""
 LEAST: Final = 200
 """Requests during the outage below which nothing is proved."""
 
@@ -50,6 +52,7 @@ async def play(stage: Stage) -> Figures:
         restart_seconds = time.perf_counter() - restart_began
         for _ in range(50):
             await one(stage, report, token=stage.token, tally=after_restart)
+        await asyncio.sleep(OUTAGE_SECONDS - (time.perf_counter() - began))
         refused_last = not is_busy(stage.addresses.port)
     finally:
         stop.set()

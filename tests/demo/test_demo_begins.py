@@ -8,15 +8,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from demo.inspection import environment
 from demo.processes import Guarded, bare_environment, process_exists
 from demo.services import Addresses, Service, services
 from demo.settings import Settings
-from demo.stack import PortBusyError, check_ports, database_names, environment_of, manifest_text, tail
+from demo.stack import (
+    PortBusyError,
+    Stack,
+    StackError,
+    check_ports,
+    database_names,
+    environment_of,
+    manifest_text,
+    tail,
+)
 from demo.state import AlreadyRunningError, Lock, State
 from farseal.environment import SettingsError
+from tests.support.postgres import TestServer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOT_FOR_RESOURCES = re.compile(r"AUTH_SERVER|KEK|secrets/farseal_auth|farseal_auth-dsn", re.IGNORECASE)
@@ -212,3 +223,32 @@ def test_the_end_of_a_log_is_shown(tmp_path: Path) -> None:
     assert tail(log).endswith("  98\n  99")
     assert "  10\n" not in tail(log)
     assert "is empty" in tail(tmp_path / "none")
+
+
+async def test_a_visitors_server_is_set_up_once(
+    tmp_path: Path, postgres_server: TestServer, unused_tcp_port: int
+) -> None:
+    """What was made is told; a second start makes nothing; a lost key-encryption key is a clear error."""
+    addresses = Addresses(unused_tcp_port)
+    names = database_names(addresses, embedded=False)
+    state = State(tmp_path / "run")
+    state.prepare()
+    lock = Lock(state)
+    lock.take()
+    stack = Stack(addresses, state, lock=lock.descriptor)
+    admin = await asyncpg.connect(postgres_server.dsn)
+    try:
+        made = await stack.open_databases(postgres_server.dsn)
+        assert made == [f"{kind} {name}" for name in names for kind in ("role", "database")]
+        assert await stack.open_databases(postgres_server.dsn) == []
+        state.kek.unlink()
+        with pytest.raises(StackError, match=f"DROP DATABASE {names[0]}"):
+            await stack.open_databases(postgres_server.dsn)
+        with pytest.raises(StackError, match=f"DROP DATABASE {names[0]}"):
+            await stack.open_databases(postgres_server.dsn)
+    finally:
+        for name in names:
+            await admin.execute(f"DROP DATABASE IF EXISTS {name}")
+            await admin.execute(f"DROP ROLE IF EXISTS {name}")
+        await admin.close()
+        lock.release()

@@ -5,8 +5,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -32,11 +30,9 @@ time.sleep(600)
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
-    """A folder that any user can reach, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="farseal-test-", ignore_cleanup_errors=True) as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory) / "a home"
+def home(reachable_directory: Path) -> Path:
+    """Where a server is to live; with a blank, as a checkout may have."""
+    return reachable_directory / "a home"
 
 
 async def answer(server: EmbeddedPostgres) -> object:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,17 +16,6 @@ from demo.stack import is_busy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LINUX = sys.platform == "linux"
-
-
-@pytest.fixture
-def base_port() -> int:
-    """The first of six free ports."""
-    for _ in range(100):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
-        if port < 65000 and not any(is_busy(one) for one in Addresses(port).ports):
-            return port
-    raise AssertionError("no free ports")
 
 
 class Running:
@@ -83,42 +71,42 @@ def standin(state: Path, port: int, *, tour: str, once: bool = False) -> Iterato
 
 
 @pytest.mark.parametrize(("tour", "status"), [("true", 0), ("false", 1)])
-def test_once_ends_with_the_tours_verdict(tmp_path: Path, base_port: int, tour: str, status: int) -> None:
+def test_once_ends_with_the_tours_verdict(tmp_path: Path, free_base_port: int, tour: str, status: int) -> None:
     """ONCE=1: exit 0 when every claim held, 1 when one did not; and all is stopped."""
-    with standin(tmp_path, base_port, tour=tour, once=True) as demo:
+    with standin(tmp_path, free_base_port, tour=tour, once=True) as demo:
         demo.read_pids()
         rest, _ = demo.process.communicate(timeout=30)
         assert demo.process.returncode == status, "".join(demo.lines) + rest
-        demo.nothing_is_left(base_port)
+        demo.nothing_is_left(free_base_port)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_stay(tmp_path: Path, base_port: int, signum: signal.Signals) -> None:
+def test_a_signal_ends_the_stay(tmp_path: Path, free_base_port: int, signum: signal.Signals) -> None:
     """Ctrl-C is the ordinary end of a stay, and no failure."""
-    with standin(tmp_path, base_port, tour="true") as demo:
+    with standin(tmp_path, free_base_port, tour="true") as demo:
         demo.read_pids()
         demo.read_until("Ctrl-C stops everything")
         demo.process.send_signal(signum)
         demo.process.communicate(timeout=30)
         assert demo.process.returncode == 0
-        demo.nothing_is_left(base_port)
+        demo.nothing_is_left(free_base_port)
 
 
-def test_a_signal_during_the_tour_is_told_by_the_status(tmp_path: Path, base_port: int) -> None:
+def test_a_signal_during_the_tour_is_told_by_the_status(tmp_path: Path, free_base_port: int) -> None:
     """Nothing was proved: 128 + the signal."""
-    with standin(tmp_path, base_port, tour="slow") as demo:
+    with standin(tmp_path, free_base_port, tour="slow") as demo:
         demo.read_pids()
         demo.process.send_signal(signal.SIGINT)
         demo.process.communicate(timeout=30)
         assert demo.process.returncode == 128 + signal.SIGINT
-        demo.nothing_is_left(base_port)
+        demo.nothing_is_left(free_base_port)
 
 
 @pytest.mark.parametrize("part", ["child", "guard"])
 @pytest.mark.parametrize("tour", ["slow", "true"], ids=["during-the-tour", "during-the-stay"])
-def test_a_service_that_dies_ends_the_demo(tmp_path: Path, base_port: int, tour: str, part: str) -> None:
+def test_a_service_that_dies_ends_the_demo(tmp_path: Path, free_base_port: int, tour: str, part: str) -> None:
     """Exit 1: which one it was, the end of its log, and the others stopped."""
-    with standin(tmp_path, base_port, tour=tour) as demo:
+    with standin(tmp_path, free_base_port, tour=tour) as demo:
         demo.read_pids()
         if tour == "true":
             demo.read_until("Ctrl-C stops everything")
@@ -127,34 +115,34 @@ def test_a_service_that_dies_ends_the_demo(tmp_path: Path, base_port: int, tour:
         assert demo.process.returncode == 1
         assert "resource_a ended by itself with status 137" in rest
         assert "the stand-in listens" in rest
-        demo.nothing_is_left(base_port)
+        demo.nothing_is_left(free_base_port)
 
 
-def test_a_kill_of_the_demo_leaves_nothing_and_the_next_start_works(tmp_path: Path, base_port: int) -> None:
+def test_a_kill_of_the_demo_leaves_nothing_and_the_next_start_works(tmp_path: Path, free_base_port: int) -> None:
     """kill -9, then at once another one: it waits for the leftovers and takes their ports."""
-    with standin(tmp_path, base_port, tour="slow") as first:
+    with standin(tmp_path, free_base_port, tour="slow") as first:
         first.read_pids()
         os.kill(first.process.pid, signal.SIGKILL)
-        with standin(tmp_path, base_port, tour="true", once=True) as second:
+        with standin(tmp_path, free_base_port, tour="true", once=True) as second:
             second.read_pids()
             second.process.communicate(timeout=60)
             assert second.process.returncode == 0
-            first.nothing_is_left(base_port)
+            first.nothing_is_left(free_base_port)
 
 
 @pytest.mark.skipif(not LINUX, reason="a guard and its starter killed at one moment: only Linux covers that")
-def test_a_kill_of_the_demo_and_every_guard_leaves_nothing(tmp_path: Path, base_port: int) -> None:
+def test_a_kill_of_the_demo_and_every_guard_leaves_nothing(tmp_path: Path, free_base_port: int) -> None:
     """Somebody killed all they could find, but not the services."""
-    with standin(tmp_path, base_port, tour="slow") as demo:
+    with standin(tmp_path, free_base_port, tour="slow") as demo:
         demo.read_pids()
         for pid in (demo.process.pid, *demo.guards.values()):
             os.kill(pid, signal.SIGKILL)
-        demo.nothing_is_left(base_port)
+        demo.nothing_is_left(free_base_port)
 
 
-def test_lines_are_plain_when_nobody_watches(tmp_path: Path, base_port: int) -> None:
+def test_lines_are_plain_when_nobody_watches(tmp_path: Path, free_base_port: int) -> None:
     """No colour, no cursor movement, in a log or a pipe."""
-    with standin(tmp_path, base_port, tour="true", once=True) as demo:
+    with standin(tmp_path, free_base_port, tour="true", once=True) as demo:
         output, _ = demo.process.communicate(timeout=30)
     assert "\x1b" not in output
     assert "\r" not in output

@@ -16,7 +16,7 @@ ONE_TOKEN = one_token.Figures(
     logins=1, audiences=2, created=201, listed=200, note_in_list=True, reported=200, report_is_hers=True
 )
 NO_CALL_BACK = no_call_back.Figures(
-    load=Tally(Counter({200: 2000}), seconds=2.0), counted=0, counted_control=1, looks=8, sockets=0
+    load=Tally(Counter({200: 3000}), seconds=2.0), counted=0, counted_control=1, looks=8, sockets=0
 )
 UNPLUGGED = unplugged.Figures(
     refused=True,
@@ -69,10 +69,10 @@ def test_good_figures_hold(judge: Callable[[Any], Verdict], figures: Any) -> Non
         pytest.param(no_call_back.judge, NO_CALL_BACK, {"looks": 0}, id="nobody-looked"),
         pytest.param(no_call_back.judge, NO_CALL_BACK, {"load": Tally(Counter({200: 9}))}, id="hardly-any-load"),
         pytest.param(
-            no_call_back.judge, NO_CALL_BACK, {"load": Tally(Counter({200: 2000, 503: 1}))}, id="a-request-failed"
+            no_call_back.judge, NO_CALL_BACK, {"load": Tally(Counter({200: 3000, 503: 1}))}, id="a-request-failed"
         ),
         pytest.param(
-            no_call_back.judge, NO_CALL_BACK, {"load": Tally(Counter({200: 2000}), broken=1)}, id="no-answer-at-all"
+            no_call_back.judge, NO_CALL_BACK, {"load": Tally(Counter({200: 3000}), broken=1)}, id="no-answer-at-all"
         ),
         pytest.param(unplugged.judge, UNPLUGGED, {"refused": False}, id="the-auth-server-still-listens"),
         pytest.param(unplugged.judge, UNPLUGGED, {"load": Tally(Counter({200: 3}))}, id="hardly-any-load-unplugged"),
