@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import contextlib
 import json
+import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
+import structlog
 
 from auth_server.accounts import client_secrets
 from auth_server.accounts.passwords import PasswordHasher
@@ -236,6 +239,23 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         pass
     finally:
         writer.transport.abort()
+
+
+@contextlib.contextmanager
+def own_logging() -> Iterator[None]:
+    """Put the logging of this process back after a program has configured it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    quiet = {name: logging.getLogger(name).level for name in ("asyncio", "aiohttp", "asyncpg", "watchfiles")}
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        for name, before in quiet.items():
+            logging.getLogger(name).setLevel(before)
+        logging.captureWarnings(False)
+        structlog.reset_defaults()
 
 
 def basic(name: str, secret: str) -> dict[str, str]:

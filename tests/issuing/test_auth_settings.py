@@ -1,0 +1,167 @@
+"""The settings of the auth server: what is refused, and that every fault is told at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auth_server.settings import PREFIX, AuthServerSettings, load_settings
+from farseal.environment import SettingsError, describe
+
+REQUIRED = {
+    "AUTH_SERVER_ISSUER": "https://auth.example",
+    "AUTH_SERVER_DATABASE_URL": "postgresql://auth:sesame@db/auth",
+    "AUTH_SERVER_KEK_FILE": "/run/secrets/kek",
+}
+
+
+def load(**changes: str) -> AuthServerSettings:
+    return load_settings(REQUIRED | {PREFIX + name: value for name, value in changes.items()})
+
+
+def test_three_settings_are_enough() -> None:
+    """Everything else has a default that is safe: loopback, five minutes, 3072 bits."""
+    settings = load()
+    assert (settings.host, settings.port, settings.ops_host, settings.ops_port) == (
+        "127.0.0.1",
+        9000,
+        "127.0.0.1",
+        9100,
+    )
+    assert (settings.access_token_seconds, settings.rsa_bits) == (300, 3072)
+    assert settings.publish_directory is None
+    assert settings.trusted_proxies == ()
+    assert "sesame" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://auth.example",
+        "https://auth.example/",
+        "https://auth.example:8443/tenant/a",
+        "http://127.0.0.1:9000",
+        "http://[::1]:9000",
+        "http://localhost",
+        "http://auth.localhost:9000",
+    ],
+)
+def test_an_issuer_is_kept_byte_for_byte(issuer: str) -> None:
+    """It is compared as a string by every verifier: nothing is normalised."""
+    assert load(ISSUER=issuer).issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "auth.example",
+        "http://auth.example",
+        "http://10.0.0.1",
+        "http://localhost.example",
+        "https://",
+        "https:///path",
+        "https://auth.example?x=1",
+        "https://auth.example?",
+        "https://auth.example#x",
+        "https://auth.example#",
+        "https://user@auth.example",
+        "https://auth.example/a b",
+        "https://auth.example/ä",
+        "https://auth.example/../x",
+        "https://auth.example//x",
+        "https://auth.example:99999",
+        "https://[::1",
+        "ftp://auth.example",
+        'https://auth.example/"',
+    ],
+)
+def test_an_issuer_that_nobody_should_trust_is_refused(issuer: str) -> None:
+    """https, or http on this machine; no query, no fragment (RFC 8414 section 2), no user."""
+    with pytest.raises(SettingsError) as refused:
+        load(ISSUER=issuer)
+    assert len(refused.value.faults) == 1
+    assert refused.value.faults[0].startswith("AUTH_SERVER_ISSUER: must be an https:// URL")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("RSA_BITS", "4096", ("rsa_bits", 4096)),
+        ("ACCESS_TOKEN_SECONDS", "10", ("access_token_seconds", 10)),
+        ("REFRESH_SECONDS", "0.5", ("refresh_seconds", 0.5)),
+        ("PUBLISH_DIRECTORY", "/srv/published", ("publish_directory", Path("/srv/published"))),
+        ("MIGRATE_ON_START", "true", ("migrate_on_start", True)),
+        ("HOST", "", ("host", "127.0.0.1")),
+    ],
+)
+def test_a_setting_is_read(name: str, value: str, field: tuple[str, Any]) -> None:
+    """Text to a typed value; empty is unset."""
+    assert getattr(load(**{name: value}), field[0]) == field[1]
+
+
+def test_proxies_are_networks_of_both_families() -> None:
+    """Single addresses are networks too."""
+    settings = load(TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.1,fd00::/8")
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RSA_BITS", "1024"),
+        ("RSA_BITS", "3000"),
+        ("ACCESS_TOKEN_SECONDS", "9"),
+        ("ACCESS_TOKEN_SECONDS", "86401"),
+        ("PORT", "65536"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "proxy"),
+        ("REFRESH_SECONDS", "0"),
+        ("LOG_LEVEL", "loud"),
+        ("DATABASE_URL", "mysql://x/y"),
+        ("OPS_PORT", "9000"),
+        ("ISUER", "https://typo.example"),
+    ],
+)
+def test_a_bad_value_is_named(name: str, value: str) -> None:
+    """One fault, which begins with the name of the variable."""
+    with pytest.raises(SettingsError) as refused:
+        load(**{name: value})
+    assert [fault.split(":")[0] for fault in refused.value.faults] == [PREFIX + name]
+
+
+def test_every_fault_is_told_at_once() -> None:
+    """Five mistakes, five sentences, one start; no secret among them."""
+    with pytest.raises(SettingsError) as refused:
+        load(
+            ISSUER="http://auth.example",
+            DATABASE_URL="postgres:sesame",
+            RSA_BITS="1024",
+            PORT="x",
+            TRUSTED_PROXIES="proxy",
+        )
+    told = "\n".join(refused.value.faults)
+    assert len(refused.value.faults) == 5
+    for name in ("ISSUER", "DATABASE_URL", "RSA_BITS", "PORT", "TRUSTED_PROXIES"):
+        assert f"AUTH_SERVER_{name}: " in told
+    assert "sesame" not in told
+
+
+def test_the_kek_is_never_published() -> None:
+    """A KEK below the directory that everybody reads would be served with the documents."""
+    with pytest.raises(SettingsError, match="KEK_FILE: must not be in"):
+        load(KEK_FILE="/srv/published/secrets/kek", PUBLISH_DIRECTORY="/srv/published")
+    assert load(KEK_FILE="/srv/kek", PUBLISH_DIRECTORY="/srv/published")
+
+
+def test_ports_that_the_system_chooses_do_not_clash() -> None:
+    """0 twice is two ports; the same port on two addresses is two listeners."""
+    assert load(PORT="0", OPS_PORT="0")
+    assert load(PORT="9000", OPS_PORT="9000", OPS_HOST="127.0.0.2")
+
+
+def test_every_setting_is_documented() -> None:
+    """A sentence and a unit for each, and only the database holds a secret."""
+    docs = describe(AuthServerSettings, PREFIX)
+    assert all(doc.help and doc.unit for doc in docs)
+    assert [doc.name for doc in docs if doc.secret] == ["AUTH_SERVER_DATABASE_URL"]
+    assert [doc.name for doc in docs if doc.default is None] == list(REQUIRED)
