@@ -232,11 +232,10 @@ class _Guard:
         at = self._clock()
         bearer = Principal.of(self._verifier.verify(token, self.source.snapshot, now=at))
         self._watch_age(at)
-        if needs is None:
-            if match.http_exception is not None:
-                return None
+        if needs is not None:
+            check_needs(bearer, needs)
+        elif match.http_exception is None:
             raise ForbiddenError("No rule lets anybody do this")
-        check_needs(bearer, needs)
         self.counts[ACCEPTED] += 1
         request[PRINCIPAL] = bearer
         _also_by_name(request, bearer)

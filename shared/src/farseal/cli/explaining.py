@@ -104,7 +104,9 @@ def run(arguments: argparse.Namespace) -> int:
     method = str(arguments.method).upper()
     if not arguments.path.startswith("/"):
         raise UsageError("PATH begins with /")
-    url = URL(_one_line(arguments.path), encoded=True)
+    # As aiohttp reads the target of a request: two slashes at its beginning do not begin a host.
+    target, _, query = _one_line(arguments.path).partition("#")[0].partition("?")
+    url = URL.build(path=target, query_string=query, encoded=True)
     try:
         rules, app = _subject(arguments)
     except (AccessRulesError, SettingsError) as error:

@@ -1,0 +1,410 @@
+"""Trust from a watched directory: quick to follow a good change, deaf to a bad one."""
+
+import asyncio
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from farseal.sources import DirectorySource, TrustSource
+from farseal.sources import file as file_source
+from farseal.sources.document import MAX_DOCUMENT_BYTES, DocumentError, read_document
+from farseal.trust import AgeLimits
+from tests.support.tokens import ISSUER, Issuer, compact_json, jwk, private_key
+
+NOW = 1_795_000_000
+IN_FORCE_SECONDS = 1.0
+
+
+async def until(condition: Callable[[], bool], seconds: float = IN_FORCE_SECONDS) -> float:
+    """How long it took; fails when it took longer."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "not in force in time"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began
+
+
+def kids(source: TrustSource) -> set[str]:
+    trust = source.snapshot.issuers.get(ISSUER)
+    return set() if trust is None else set(trust.keys)
+
+
+@pytest.fixture
+def first() -> Issuer:
+    return Issuer(NOW, kid="first")
+
+
+@pytest.fixture
+def second() -> Issuer:
+    return Issuer(NOW, kid="second")
+
+
+@pytest.fixture
+def directory(tmp_path: Path, first: Issuer) -> Path:
+    return first.publish(tmp_path / "trust")
+
+
+async def test_what_is_there_at_the_start_is_in_force_before_the_first_request(directory: Path) -> None:
+    """`start` returns with trust loaded, numbered generation 1."""
+    source = DirectorySource(directory, ISSUER)
+    assert source.snapshot.generation == 0
+    async with source:
+        assert kids(source) == {"first"}
+        assert source.snapshot.generation == 1
+        status = source.status()
+        assert (status.loads, status.refused, status.refusal) == (1, 0, None)
+        with pytest.raises(RuntimeError, match="runs already"):
+            await source.start()
+    assert kids(source) == {"first"}
+
+
+async def test_it_starts_again_after_it_was_stopped(directory: Path, second: Issuer) -> None:
+    """Stopping ends the watching and nothing else."""
+    source = DirectorySource(directory, ISSUER)
+    await source.start()
+    await source.stop()
+    await source.stop()
+    second.publish(directory)
+    async with source:
+        assert kids(source) == {"second"}
+
+
+def rename(directory: Path, data: bytes) -> None:
+    new = directory / ".jwks.json.new"
+    new.write_bytes(data)
+    new.replace(directory / "jwks.json")
+
+
+def overwrite(directory: Path, data: bytes) -> None:
+    (directory / "jwks.json").write_bytes(data)
+
+
+def replace_directory(directory: Path, data: bytes) -> None:
+    new = directory.parent / "new"
+    new.mkdir()
+    (new / "jwks.json").write_bytes(data)
+    directory.rename(directory.parent / "old")
+    new.rename(directory)
+
+
+@pytest.mark.parametrize("events", [pytest.param(True, id="events"), pytest.param(False, id="no-events")])
+@pytest.mark.parametrize("change", [rename, overwrite, replace_directory])
+async def test_a_change_is_in_force_within_a_second(directory, second, change, events, monkeypatch) -> None:
+    """However it came, and also where the file system tells nobody, as on volumes shared between containers."""
+    if not events:
+
+        async def silence(*_paths: Path, **_options: object):
+            await asyncio.Event().wait()
+            yield set()
+
+        monkeypatch.setattr(file_source, "awatch", silence)
+    async with DirectorySource(directory, ISSUER) as source:
+        await asyncio.sleep(0.2)
+        change(directory, second.jwks())
+        await until(lambda: kids(source) == {"second"})
+        assert source.snapshot.generation == 2
+
+
+async def test_changes_go_on_being_seen_after_the_directory_was_replaced(directory, first, second) -> None:
+    """The watch moves to the directory that is there now."""
+    async with DirectorySource(directory, ISSUER) as source:
+        replace_directory(directory, second.jwks())
+        await until(lambda: kids(source) == {"second"})
+        rename(directory, first.jwks())
+        await until(lambda: kids(source) == {"first"})
+
+
+async def test_a_symbolic_link_swapped_in_a_volume_is_followed(tmp_path, first, second) -> None:
+    """Kubernetes publishes a ConfigMap by swapping ..data from one directory to another."""
+    volume = tmp_path / "volume"
+    first.publish(volume / "..one")
+    second.publish(volume / "..two")
+    (volume / "..data").symlink_to("..one")
+    for name in ("jwks.json", "oauth-authorization-server.json"):
+        (volume / name).symlink_to(f"..data/{name}")
+    async with DirectorySource(volume, ISSUER) as source:
+        assert kids(source) == {"first"}
+        (volume / "..tmp").symlink_to("..two")
+        (volume / "..tmp").replace(volume / "..data")
+        await until(lambda: kids(source) == {"second"})
+
+
+async def test_a_directory_that_is_a_link_is_followed_to_its_new_target(tmp_path, first, second) -> None:
+    """A release directory may be swapped the same way."""
+    first.publish(tmp_path / "one")
+    second.publish(tmp_path / "two")
+    (tmp_path / "now").symlink_to("one")
+    async with DirectorySource(tmp_path / "now", ISSUER) as source:
+        (tmp_path / "next").symlink_to("two")
+        (tmp_path / "next").replace(tmp_path / "now")
+        await until(lambda: kids(source) == {"second"})
+
+
+async def test_a_directory_missing_at_the_start_is_awaited(tmp_path, first, caplog) -> None:
+    """The service starts, says so, trusts nothing, and recovers when the directory appears."""
+    with caplog.at_level(logging.INFO, "farseal"):
+        async with DirectorySource(tmp_path / "trust", ISSUER) as source:
+            assert source.snapshot.issuers == {}
+            assert source.status().refusal == "the directory: missing"
+            assert "every token gets 503" in caplog.text
+            first.publish(tmp_path / "trust")
+            await until(lambda: kids(source) == {"first"})
+            assert source.status().refusal is None
+    assert "is usable again" in caplog.text
+
+
+def broken_json(directory: Path) -> None:
+    overwrite(directory, b'{"keys": [')
+
+
+def emptied(directory: Path) -> None:
+    overwrite(directory, b"")
+
+
+def no_keys(directory: Path) -> None:
+    overwrite(directory, b'{"keys": []}')
+
+
+def no_usable_key(directory: Path) -> None:
+    overwrite(directory, compact_json({"keys": [jwk(private_key(), "first", use="enc")]}))
+
+
+def not_a_set(directory: Path) -> None:
+    overwrite(directory, b"[]")
+
+
+def too_large(directory: Path) -> None:
+    overwrite(directory, b" " * (MAX_DOCUMENT_BYTES + 1))
+
+
+def gone(directory: Path) -> None:
+    (directory / "jwks.json").unlink()
+
+
+def directory_gone(directory: Path) -> None:
+    shutil.rmtree(directory)
+
+
+def directory_is_a_file(directory: Path) -> None:
+    shutil.rmtree(directory)
+    directory.write_bytes(b"")
+
+
+def fifo(directory: Path) -> None:
+    gone(directory)
+    os.mkfifo(directory / "jwks.json")
+
+
+def folder(directory: Path) -> None:
+    gone(directory)
+    (directory / "jwks.json").mkdir()
+
+
+def dangling_link(directory: Path) -> None:
+    gone(directory)
+    (directory / "jwks.json").symlink_to("nowhere")
+
+
+def link_to_itself(directory: Path) -> None:
+    gone(directory)
+    (directory / "jwks.json").symlink_to("jwks.json")
+
+
+def device(directory: Path) -> None:
+    gone(directory)
+    (directory / "jwks.json").symlink_to("/dev/zero")
+
+
+def another_issuer(directory: Path) -> None:
+    rename(directory, Issuer(NOW, kid="second").jwks())
+    (directory / "oauth-authorization-server.json").write_bytes(b'{"issuer": "https://evil.example"}')
+
+
+def broken_metadata(directory: Path) -> None:
+    (directory / "oauth-authorization-server.json").write_bytes(b"{")
+
+
+FAULTS = {
+    broken_json: "jwks",
+    emptied: "key set is not usable",
+    no_keys: "no usable key among 0",
+    no_usable_key: "no usable key among 1",
+    not_a_set: "key set is not usable",
+    too_large: "larger than 1048576 bytes",
+    gone: "jwks.json: missing",
+    directory_gone: "the directory: missing",
+    directory_is_a_file: "the directory: not a directory",
+    fifo: "not a regular file",
+    folder: "not a regular file",
+    dangling_link: "jwks.json: missing",
+    link_to_itself: "jwks.json: too many levels",
+    device: "not a regular file",
+    another_issuer: "another issuer",
+    broken_metadata: "oauth-authorization-server.json",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+async def test_nothing_broken_replaces_good_trust(directory, first, fault, caplog) -> None:
+    """The last good set stays, the fault is logged once, counted once, told in the status, and a repair is seen."""
+    async with DirectorySource(directory, ISSUER, poll_seconds=0.1) as source:
+        before = source.snapshot
+        with caplog.at_level(logging.WARNING, "farseal"):
+            fault(directory)
+            await until(lambda: source.status().refusal is not None)
+            # A few more looks: the same fault is neither counted nor logged again.
+            await asyncio.sleep(0.35)
+        status = source.status()
+        assert FAULTS[fault].split(":")[0].lower() in (status.refusal or "").lower() or fault is broken_json
+        assert status.refused <= 2  # a file may be caught between being truncated and being written
+        assert source.snapshot is before
+        assert status.loads == 1
+        assert "the last good keys stay in force" in caplog.text
+        assert len(caplog.records) <= 2
+        if directory.is_file():
+            directory.unlink()
+        if (directory / "jwks.json").is_dir():
+            (directory / "jwks.json").rmdir()
+        first.publish(directory)
+        await until(lambda: source.status().refusal is None)
+        assert source.snapshot.generation == 1, "the same keys are no new generation"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+async def test_an_unreadable_file_is_a_fault_like_others(directory) -> None:
+    """Permissions may be wrong for a moment while a volume is prepared."""
+    async with DirectorySource(directory, ISSUER) as source:
+        (directory / "jwks.json").chmod(0)
+        await until(lambda: source.status().refusal == "jwks.json: permission denied")
+        assert kids(source) == {"first"}
+
+
+async def test_nothing_broken_is_trusted_at_the_start_either(directory) -> None:
+    """A directory that was mounted for another issuer leaves the service without keys, and saying why."""
+    another_issuer(directory)
+    async with DirectorySource(directory, ISSUER) as source:
+        assert source.snapshot.issuers == {}
+        assert source.status().refusal == (
+            f"oauth-authorization-server.json: the documents are of another issuer than {ISSUER}"
+        )
+
+
+async def test_a_directory_without_metadata_will_do(directory) -> None:
+    """The issuer's metadata is checked where it is; a key set alone is enough."""
+    (directory / "oauth-authorization-server.json").unlink()
+    async with DirectorySource(directory, ISSUER) as source:
+        assert kids(source) == {"first"}
+
+
+async def test_one_bad_key_is_left_out_and_reported(directory, first, caplog) -> None:
+    """The others stay usable, and the log says which is not and why."""
+    rename(directory, first.jwks({"kty": "EC", "kid": "curve\u001b"}, {"kty": "EC", "kid": "curve"}))
+    with caplog.at_level(logging.WARNING, "farseal"):
+        async with DirectorySource(directory, ISSUER) as source:
+            assert kids(source) == {"first"}
+    assert "key 2 of http://127.0.0.1:9000 ('curve') is not used: its kty is not RSA" in caplog.text
+    assert "\u001b" not in caplog.text
+
+
+async def test_a_set_counts_as_published_when_its_file_was_modified(directory) -> None:
+    """The age that decides warn and refuse is the file's."""
+    os.utime(directory / "jwks.json", (NOW - 40, NOW - 40))
+    async with DirectorySource(directory, ISSUER, AgeLimits(10, 100), clock=lambda: NOW) as source:
+        assert source.status().ages == {ISSUER: 40}
+        assert source.snapshot.issuers[ISSUER].limits == AgeLimits(10, 100)
+
+
+async def test_a_publication_of_the_same_keys_makes_them_younger_and_nothing_else(directory) -> None:
+    """A publisher that writes the same set every minute keeps it fresh; no verdict changes, so no generation."""
+    os.utime(directory / "jwks.json", (NOW - 40, NOW - 40))
+    async with DirectorySource(directory, ISSUER, clock=lambda: NOW) as source:
+        os.utime(directory / "jwks.json", (NOW - 5, NOW - 5))
+        await until(lambda: source.status().ages == {ISSUER: 5})
+        assert (source.snapshot.generation, source.status().loads) == (1, 1)
+
+
+async def test_a_file_from_the_future_is_as_old_as_its_discovery(directory) -> None:
+    """A publisher's clock may run ahead; from the moment it was read the set ages like any other."""
+    at = [NOW]
+    os.utime(directory / "jwks.json", (NOW + 9_000, NOW + 9_000))
+    async with DirectorySource(directory, ISSUER, clock=lambda: at[0]) as source:
+        assert source.status().ages == {ISSUER: 0}
+        at[0] += 50
+        await asyncio.sleep(0.7)
+        assert source.status().ages == {ISSUER: 50}
+
+
+async def test_a_change_that_keeps_size_inode_and_time_is_found_while_the_file_is_young(directory, second) -> None:
+    """File systems with coarse clocks show a quick second write as no change at all."""
+    path = directory / "jwks.json"
+    async with DirectorySource(directory, ISSUER) as source:
+        found = path.stat()
+        path.write_bytes(second.jwks().ljust(found.st_size))
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        await until(lambda: kids(source) == {"second"})
+
+
+async def test_a_standing_fault_is_logged_again_now_and_then(tmp_path, caplog, monkeypatch) -> None:
+    """Once a minute, so that whoever looks at the log sees it; here every tenth of a second."""
+    monkeypatch.setattr(file_source, "REMINDER_SECONDS", 0.1)
+    with caplog.at_level(logging.WARNING, "farseal"):
+        async with DirectorySource(tmp_path / "none", ISSUER, poll_seconds=0.05) as source:
+            await until(lambda: len(caplog.records) >= 3)
+            assert source.status().refused == 1
+
+
+async def test_the_watch_survives_an_unforeseen_error(directory, second, caplog, monkeypatch) -> None:
+    """A source that died silently would age until every request failed."""
+    async with DirectorySource(directory, ISSUER, poll_seconds=0.05) as source:
+        with monkeypatch.context() as patched:
+
+            def explode(*_args: object) -> None:
+                raise MemoryError
+
+            patched.setattr(file_source, "_read_directory", explode)
+            await until(lambda: "failed" in caplog.text)
+        second.publish(directory)
+        await until(lambda: kids(source) == {"second"})
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_used(tmp_path, monkeypatch) -> None:
+    """A writer that does not rename may be caught at work."""
+    path = tmp_path / "jwks.json"
+    path.write_bytes(b"{}")
+    real = os.read
+
+    def slow(descriptor: int, size: int) -> bytes:
+        chunk = real(descriptor, size)
+        if path.stat().st_size == 2:
+            path.write_bytes(b"{ }")
+        return chunk
+
+    monkeypatch.setattr(os, "read", slow)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(DocumentError, match="it was being written"):
+            read_document("jwks.json", directory)
+        assert read_document("jwks.json", directory).content == b"{ }"
+    finally:
+        os.close(directory)
+
+
+def test_a_read_error_is_a_document_error(tmp_path, monkeypatch) -> None:
+    """A network mount may fail in the middle."""
+    (tmp_path / "jwks.json").write_bytes(b"{}")
+
+    def fail(_descriptor: int, _size: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "read", fail)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(DocumentError, match=r"jwks\.json: input/output error"):
+            read_document("jwks.json", directory)
+    finally:
+        os.close(directory)
