@@ -48,6 +48,8 @@ def main(make_stack: Callable[..., Stack] = Stack, play: Tour = tour) -> int:
     except (AlreadyRunningError, PortBusyError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except (StackError, DatabaseError, EmbeddedPostgresError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

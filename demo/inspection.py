@@ -13,6 +13,14 @@ def command_line(pid: int) -> list[str]:
         return []
 
 
+def is_zombie(pid: int) -> bool:
+    """Tell whether a process has ended and waits to be reaped, in some containers for ever."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
 def descendants(pid: int) -> list[int]:
     """Give the ids of all processes below one."""
     try:

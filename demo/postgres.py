@@ -18,7 +18,6 @@ import secrets
 import shutil
 import signal
 import stat
-import subprocess
 import sys
 import tempfile
 import time
@@ -116,19 +115,9 @@ class EmbeddedPostgres:
         options = ["--signal", stop_signal, "--grace", "10", "--remove", str(self.socket_directory)]
         if self._temporary:
             options += ["--remove", str(self.home)]
-        if self._user is not None:
-            options += ["--user", self._user]
         command = [str(programs / "postgres"), "-D", str(self.data)]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self._server = Guarded(
-            command,
-            environment=bare_environment() | {"LC_ALL": "C"},
-            log=self.log,
-            directory=self.home,
-            lifeline=self._lifeline,
-            keep_open=self._keep_open,
-            options=options,
-        )
+        self._server = self._guarded(command, *options)
         try:
             self._await_ready()
         except BaseException:
@@ -247,34 +236,22 @@ class EmbeddedPostgres:
         password = secrets.token_urlsafe(24)
         write_secret(password_file, password)
         unfinished.mkdir(mode=0o700)
-        read_end, write_end = os.pipe()
-        os.write(write_end, password.encode() + b"\n")
-        os.close(write_end)
-        command = [str(programs / "initdb"), "-D", str(unfinished), "-U", SUPERUSER, f"--pwfile=/dev/fd/{read_end}"]
+        given = self.home / "initdb-password"  # the server's user reads it, and must not read the one that is kept
+        write_secret(given, password)
+        if self._user is not None:
+            for path in (unfinished, given):
+                shutil.chown(path, self._user)
+        command = [str(programs / "initdb"), "-D", str(unfinished), "-U", SUPERUSER, f"--pwfile={given}"]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"]
         if not self._durable:
             command += ["--no-sync", "-c", "scram_iterations=16"]
-        entry = None if self._user is None else pwd.getpwnam(self._user)
-        if entry is not None:
-            os.chown(unfinished, entry.pw_uid, entry.pw_gid)
-            os.fchown(read_end, entry.pw_uid, entry.pw_gid)
-        done = subprocess.run(
-            command,
-            env=bare_environment() | {"LC_ALL": "C"},
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            pass_fds=(read_end,),
-            text=True,
-            check=False,
-            user=None if entry is None else entry.pw_uid,
-            group=None if entry is None else entry.pw_gid,
-            extra_groups=None if entry is None else [],
-        )
-        os.close(read_end)
-        if done.returncode != 0:
+        try:
+            status = self._guarded(command).wait(START_SECONDS)
+        finally:
+            given.unlink()
+        if status != 0:
             raise EmbeddedPostgresError(
-                f"initdb failed: {done.stderr.strip() or done.stdout.strip()}\n"
+                f"initdb failed. The end of {self.log}:\n{self._end_of_log()}\n"
                 "A PostgreSQL of your own does as well: set DEMO_DATABASE_URL."
             )
         unfinished.rename(self.data)
@@ -301,9 +278,26 @@ class EmbeddedPostgres:
             status = self.poll()
             if status is not None or time.monotonic() >= deadline:
                 fate = "does not get ready" if status is None else f"ended with status {status}"
-                end = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-                raise EmbeddedPostgresError(f"the embedded PostgreSQL {fate}. The end of {self.log}:\n{end}")
+                raise EmbeddedPostgresError(
+                    f"the embedded PostgreSQL {fate}. The end of {self.log}:\n{self._end_of_log()}"
+                )
             time.sleep(0.02)
+
+    def _guarded(self, command: list[str], *options: str) -> Guarded:
+        """Run one of the wheel's programs as the server's user; it ends when the server has to."""
+        account = () if self._user is None else ("--user", self._user)
+        return Guarded(
+            command,
+            environment=bare_environment() | {"LC_ALL": "C"},
+            log=self.log,
+            directory=self.home,
+            lifeline=self._lifeline,
+            keep_open=self._keep_open,
+            options=(*options, *account),
+        )
+
+    def _end_of_log(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
 
 
 def find_installation() -> Path:

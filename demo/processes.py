@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from demo.inspection import is_zombie
+
 GUARD = Path(__file__).with_name("guard.py")
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 """All that a child receives of the environment we were started in."""
@@ -126,11 +128,11 @@ def wait_until_gone(pid: int, seconds: float) -> bool:
 
 
 def process_exists(pid: int) -> bool:
-    """Tell whether a process has this id, whoever owns it."""
+    """Tell whether a process has this id, whoever owns it; one that has ended and was not reaped does not count."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return not is_zombie(pid)
