@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from farseal.cli.words import without_tokens
 from farseal.errors import FarsealError
 from farseal.jwks import KeySet, KeySetError, parse_jwks
 from farseal.settings import is_loopback
@@ -37,7 +38,8 @@ def keys_from(place: str) -> KeySet:
         content = asyncio.run(_fetch(place)) if _SCHEME.match(place) else _read(Path(place))
         return parse_jwks(content)
     except (DocumentError, KeySetError) as error:
-        raise KeysUnavailableError(str(error)) from None
+        # A token in the wrong place is the name of a file that is not there.
+        raise KeysUnavailableError(without_tokens(str(error))) from None
 
 
 def _read(file: Path) -> bytes:

@@ -6,7 +6,8 @@ from typing import Final
 
 from farseal.clock import at
 
-_JWT: Final = re.compile(r"[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]{2,})+={0,2}")
+# A header begins with `{"`, which is eyJ; a signature of RSA has 342 characters or more.
+_JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*|[A-Za-z0-9_-]{80,}")
 
 _SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
