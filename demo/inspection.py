@@ -5,6 +5,10 @@ from collections.abc import Iterable
 import psutil  # type: ignore[import-untyped]  # ships no types
 
 
+class InspectionError(Exception):
+    """A process cannot be looked at."""
+
+
 def command_line(pid: int) -> list[str]:
     """Give a process's arguments; none when it is gone or not ours to see."""
     try:
@@ -35,10 +39,18 @@ def environment(pid: int) -> dict[str, str]:
 
 
 def remote_ports(pids: Iterable[int]) -> set[int]:
-    """Give the TCP ports these processes have a connection to, in whatever state."""
+    """Give the TCP ports these processes have a connection to, in whatever state.
+
+    Raises:
+        InspectionError: the system does not let us look; no answer must not pass for "none".
+    """
     ports: set[int] = set()
     for pid in pids:
-        for connection in psutil.Process(pid).net_connections(kind="tcp"):
-            if connection.raddr:
-                ports.add(connection.raddr.port)
+        try:
+            connections = psutil.Process(pid).net_connections(kind="tcp")
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.Error as error:
+            raise InspectionError(f"the sockets of process {pid} cannot be seen: {error}") from error
+        ports.update(connection.raddr.port for connection in connections if connection.raddr)
     return ports

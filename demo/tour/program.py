@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 
+from demo.inspection import InspectionError
 from demo.screen import Screen
 from demo.stack import Stack
 from demo.tour import attacks, no_call_back, one_token, speed, unplugged
@@ -14,6 +15,9 @@ from demo.tour.stage import Stage, StageError
 from demo.tour.verdict import Verdict
 
 REQUEST_SECONDS: Final = 15.0
+
+BROKEN: Final = (StageError, InspectionError, aiohttp.ClientError, OSError, LookupError, TypeError, ValueError)
+"""What an act meets when an answer is not what it has to be. A service that ended is `StackError`, and fatal."""
 
 F = TypeVar("F")
 
@@ -66,7 +70,7 @@ async def tour(stack: Stack, screen: Screen) -> bool:
             with screen.busy(f"{scene.number}. {scene.title}"):
                 try:
                     verdict = await scene.run(stage)
-                except (StageError, aiohttp.ClientError, TimeoutError, KeyError, TypeError, ValueError) as error:
+                except BROKEN as error:
                     fault = f"{type(error).__name__}: {error}"
                     verdict = Verdict(scene.number, scene.title, "could not be played", (fault,))
             screen.verdict(verdict)

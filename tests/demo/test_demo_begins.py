@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from demo.inspection import environment
+from demo.inspection import environment, remote_ports
 from demo.processes import Guarded, bare_environment, process_exists
 from demo.services import Addresses, Service, services
 from demo.settings import Settings
@@ -252,3 +252,11 @@ async def test_a_visitors_server_is_set_up_once(
             await admin.execute(f"DROP ROLE IF EXISTS {name}")
         await admin.close()
         lock.release()
+
+
+def test_a_socket_to_a_port_is_seen(unused_tcp_port: int) -> None:
+    """The tour's look at sockets would see one: this process has one, and then none."""
+    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+        assert unused_tcp_port not in remote_ports([os.getpid()])
+        with socket.create_connection(("127.0.0.1", unused_tcp_port)):
+            assert unused_tcp_port in remote_ports([os.getpid()])
