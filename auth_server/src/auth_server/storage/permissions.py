@@ -99,28 +99,34 @@ async def of_client(conn: Connection, client_id: str) -> Standing | None:
     return _standing(await conn.fetch(_OF_CLIENT, client_id))
 
 
-async def every_user(conn: Connection) -> dict[UUID, Permissions]:
-    """Permissions of all users that have any."""
-    rows = await conn.fetch("""
+async def every_user(conn: Connection, only: UUID | None = None) -> dict[UUID, Permissions]:
+    """Permissions of all users that have any, or of one."""
+    statement = """
         SELECT h.user_id AS id, h.audience,
                ARRAY(SELECT s.scope FROM user_scopes s
                       WHERE s.user_id = h.user_id AND s.audience = h.audience ORDER BY s.scope) AS scopes
-          FROM user_resources h ORDER BY h.audience
-    """)
+          FROM user_resources h
+         WHERE $1::uuid IS NULL OR h.user_id = $1
+         ORDER BY h.audience
+    """
+    rows = await conn.fetch(statement, only)
     found: dict[UUID, dict[str, tuple[str, ...]]] = {}
     for row in rows:
         found.setdefault(UUID(bytes=row["id"].bytes), {})[row["audience"]] = tuple(row["scopes"])
     return dict(found)
 
 
-async def every_client(conn: Connection) -> dict[str, tuple[Permissions, tuple[str, ...]]]:
-    """Permissions and default audiences of all clients that have any."""
-    rows = await conn.fetch("""
+async def every_client(conn: Connection, only: str | None = None) -> dict[str, tuple[Permissions, tuple[str, ...]]]:
+    """Permissions and default audiences of all clients that have any, or of one."""
+    statement = """
         SELECT h.client_id AS id, h.audience, h.is_default,
                ARRAY(SELECT s.scope FROM client_scopes s
                       WHERE s.client_id = h.client_id AND s.audience = h.audience ORDER BY s.scope) AS scopes
-          FROM client_resources h ORDER BY h.audience
-    """)
+          FROM client_resources h
+         WHERE $1::text IS NULL OR h.client_id = $1
+         ORDER BY h.audience
+    """
+    rows = await conn.fetch(statement, only)
     scopes: dict[str, dict[str, tuple[str, ...]]] = {}
     defaults: dict[str, list[str]] = {}
     for row in rows:

@@ -1,0 +1,200 @@
+"""What an operator's file asks for, next to what is there: a plan. Pure.
+
+A field that the file does not mention is left alone; one that it does mention is made exactly so. An object that the
+file does not mention is left alone too, unless the plan is made with ``prune``, and then only in the sections that the
+file has.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from auth_server.accounts.names import DISPLAY_NAME_CHARACTERS
+
+Kind: TypeAlias = Literal["resource", "client", "user"]
+Action: TypeAlias = Literal["create", "update", "unchanged", "delete"]
+Path: TypeAlias = tuple[str, ...]
+"""Kind, key, field and what is inside it: where in the file something was said."""
+
+KINDS: Final[tuple[Kind, ...]] = ("resource", "client", "user")
+"""In the order in which they are made: permissions need their resources."""
+
+BUILT_IN_CLIENT: Final = "login"
+"""Made by a migration; it is never deleted and never gets a secret."""
+
+_DEFAULTS: Final[Mapping[Kind, Mapping[str, Any]]] = {
+    "resource": {"scopes": (), "claims": {}},
+    "client": {
+        "grant_types": (),
+        "access_token_seconds": None,
+        "permissions": {},
+        "default_resources": (),
+        "disabled": False,
+    },
+    "user": {"attributes": {}, "roles": (), "permissions": {}, "disabled": False},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object of the file. ``fields`` holds those that were mentioned, sets as sorted tuples."""
+
+    kind: Kind
+    key: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A file that is good in itself.
+
+    Args:
+        sections: the kinds that the file has a section for, an empty one included.
+        secret_files: client id to the path that its new secret is written to.
+        lines: where each thing was said, from 1.
+    """
+
+    items: tuple[Item, ...]
+    sections: frozenset[Kind]
+    secret_files: Mapping[str, str]
+    lines: Mapping[Path, int]
+
+    def line(self, path: Path) -> int:
+        """The line of ``path``, or of the nearest thing around it."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is there: all fields of every object, and which clients have a secret."""
+
+    objects: Mapping[tuple[Kind, str], Mapping[str, Any]]
+    clients_with_secret: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field. ``before`` is None for an object that is new."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to one object. ``after`` holds all its fields as they will be."""
+
+    kind: Kind
+    key: str
+    action: Action
+    fields: tuple[FieldChange, ...]
+    after: Mapping[str, Any]
+    needs_secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why the file cannot be applied, and on which line."""
+
+    line: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What applying the file would do. ``left_alone`` are objects of its sections that the file does not mention."""
+
+    changes: tuple[Change, ...]
+    left_alone: tuple[tuple[Kind, str], ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing would change."""
+        return all(change.action == "unchanged" for change in self.changes)
+
+    def counts(self) -> dict[Action, int]:
+        """How many objects see which action."""
+        actions: tuple[Action, ...] = ("create", "update", "unchanged", "delete")
+        return {action: sum(change.action == action for change in self.changes) for action in actions}
+
+
+def plan(manifest: Manifest, state: State, *, prune: bool = False) -> Plan | tuple[Fault, ...]:
+    """Compare the file with what is there; faults are references to what is not, in the order of their lines."""
+    absent = tuple(
+        (kind, key)
+        for kind, key in state.objects
+        if kind in manifest.sections
+        and (kind, key) not in {(item.kind, item.key) for item in manifest.items}
+        and (kind, key) != ("client", BUILT_IN_CLIENT)
+    )
+    changes = [_change(item, state) for item in manifest.items]
+    deleted = absent if prune else ()
+    faults = _faults(manifest, state, changes, frozenset(deleted))
+    if faults:
+        return tuple(sorted(faults, key=lambda fault: fault.line))
+    changes.sort(key=lambda change: KINDS.index(change.kind))
+    changes += [
+        Change(kind, key, "delete", (), state.objects[kind, key])
+        for kind, key in sorted(deleted, key=lambda one: KINDS.index(one[0]), reverse=True)
+    ]
+    return Plan(tuple(changes), () if prune else absent)
+
+
+def _change(item: Item, state: State) -> Change:
+    before = state.objects.get((item.kind, item.key))
+    if before is None:
+        named = {} if item.kind == "user" else {"name": item.key[:DISPLAY_NAME_CHARACTERS]}
+        after = {**named, **_DEFAULTS[item.kind], **item.fields}
+        fields = tuple(FieldChange(name, None, value) for name, value in after.items() if name in item.fields)
+        return Change(item.kind, item.key, "create", fields, after, _needs_secret(item, after, state))
+    after = {**before, **item.fields}
+    fields = tuple(
+        FieldChange(name, before[name], value) for name, value in item.fields.items() if before[name] != value
+    )
+    needs_secret = _needs_secret(item, after, state)
+    return Change(item.kind, item.key, "update" if fields else "unchanged", fields, after, needs_secret)
+
+
+def _needs_secret(item: Item, after: Mapping[str, Any], state: State) -> bool:
+    return (
+        item.kind == "client"
+        and "client_credentials" in after["grant_types"]
+        and item.key not in state.clients_with_secret
+    )
+
+
+def _faults(
+    manifest: Manifest, state: State, changes: list[Change], deleted: frozenset[tuple[Kind, str]]
+) -> list[Fault]:
+    """References of the changed objects to resources and scopes that will not be there."""
+    scopes = {key: fields["scopes"] for (kind, key), fields in state.objects.items() if kind == "resource"}
+    scopes |= {change.key: change.after["scopes"] for change in changes if change.kind == "resource"}
+    scopes = {key: defined for key, defined in scopes.items() if ("resource", key) not in deleted}
+    found: list[Fault] = []
+
+    def fault(path: Path, message: str) -> None:
+        found.append(Fault(manifest.line(path), message))
+
+    for change in changes:
+        at = (change.kind, change.key)
+        if at == ("client", BUILT_IN_CLIENT) and change.needs_secret:
+            fault((*at, "grant_types"), f"the client {BUILT_IN_CLIENT} cannot have client_credentials")
+        touched = {field.field for field in change.fields}
+        for audience, wanted in change.after.get("permissions", {}).items() if "permissions" in touched else ():
+            if audience not in scopes:
+                fault((*at, "permissions", audience), f"there is no resource {audience}")
+                continue
+            for scope in wanted:
+                if scope not in scopes[audience]:
+                    fault((*at, "permissions", audience, scope), f"the resource {audience} has no scope {scope}")
+        if touched & {"default_resources", "permissions"}:
+            for audience in change.after.get("default_resources", ()):
+                if audience not in change.after["permissions"]:
+                    fault(
+                        (*at, "default_resources", audience),
+                        f"the default resource {audience} is not among the permissions",
+                    )
+    return found

@@ -1,0 +1,164 @@
+"""The operator's file: YAML text to a `Manifest`, or every fault with its line."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import yaml
+
+from auth_server.accounts import names
+from auth_server.accounts.manifest import KINDS, Fault, Item, Kind, Manifest, Path
+from auth_server.accounts.names import NameRefusedError
+from auth_server.accounts.yaml_nodes import NodeReader, compose, line_of, type_of
+
+MAX_ATTRIBUTES_BYTES: Final = 4096
+"""As the table `users` has it."""
+ACCESS_TOKEN_SECONDS: Final = (10, 86400)
+GRANT_TYPES: Final = ("client_credentials",)
+
+_SECTIONS: Final[Mapping[str, Kind]] = {f"{kind}s": kind for kind in KINDS}
+_KEYS: Final[Mapping[Kind, tuple[str, Callable[[str], str]]]] = {
+    "resource": ("audience", names.audience),
+    "client": ("id", names.client_id),
+    "user": ("username", names.username),
+}
+_SECRETS: Final = {
+    "password": "a password is never in the file; use: farseal-auth user set-password",
+    "password_hash": "a password is never in the file; use: farseal-auth user set-password",
+    "secret": "a secret is never in the file; it is made for a new client, or by: farseal-auth client rotate-secret",
+}
+
+
+def parse(text: str) -> Manifest | tuple[Fault, ...]:
+    """Read a manifest; faults are in the order of their lines."""
+    root = compose(text)
+    if isinstance(root, tuple):
+        return root
+    reader = _Reader()
+    manifest = reader.manifest(root)
+    return tuple(sorted(reader.faults, key=lambda fault: fault.line)) or manifest
+
+
+class _Reader(NodeReader):
+    """The fields of each kind of object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.secret_files: dict[str, str] = {}
+
+    def manifest(self, root: yaml.Node) -> Manifest:
+        """The whole file; good only if no fault was found."""
+        items: list[Item] = []
+        sections: set[Kind] = set()
+        for name, (_, node) in self.mapping(root, "the file", dict.fromkeys(_SECTIONS, "")).items():
+            sections.add(_SECTIONS[name])
+            items += self._section(_SECTIONS[name], node)
+        return Manifest(tuple(items), frozenset(sections), self.secret_files, self.lines)
+
+    def _section(self, kind: Kind, node: yaml.Node) -> list[Item]:
+        items: list[Item] = []
+        for entry in self.sequence(node, f"{kind}s"):
+            item = self._item(kind, entry)
+            if item is None:
+                continue
+            at = (kind, item.key)
+            if at in self.lines:
+                self.fault(entry, f"the {kind} {item.key} is already on line {self.lines[at]}")
+            self.lines.setdefault(at, line_of(entry))
+            items.append(item)
+        return items
+
+    def _item(self, kind: Kind, node: yaml.Node) -> Item | None:
+        key_field, key_rule = _KEYS[kind]
+        readers = self._readers(kind)
+        found = self.mapping(node, f"a {kind}", _SECRETS | dict.fromkeys((key_field, *readers), ""))
+        if key_field not in found:
+            if isinstance(node, yaml.MappingNode):
+                self.fault(node, f"a {kind} needs {key_field}")
+            key = None
+        else:
+            key = self.text(found.pop(key_field)[1], key_rule)
+        fields: dict[str, Any] = {}
+        for name, (key_node, value_node) in found.items():
+            at = (kind, key or "", name)
+            self.lines.setdefault(at, line_of(key_node))
+            value = readers[name](value_node, at)
+            if name == "secret_file":
+                if value is not None and key is not None:
+                    self.secret_files[key] = value
+            else:
+                fields[name] = value
+        return None if key is None else Item(kind, key, fields)
+
+    def _readers(self, kind: Kind) -> Mapping[str, Callable[[yaml.Node, Path], Any]]:
+        name: Callable[[yaml.Node, Path], Any] = lambda node, _: self.text(node, names.display_name)  # noqa: E731
+        permissions: dict[str, Callable[[yaml.Node, Path], Any]] = {
+            "permissions": self._permissions,
+            "disabled": lambda node, _: self.boolean(node),
+        }
+        match kind:
+            case "resource":
+                return {
+                    "name": name,
+                    "scopes": lambda node, at: self.texts(node, at, names.scope),
+                    "claims": self._claims,
+                }
+            case "client":
+                return permissions | {
+                    "name": name,
+                    "grant_types": lambda node, at: self.texts(node, at, _grant_type),
+                    "access_token_seconds": lambda node, _: self._lifetime(node),
+                    "default_resources": lambda node, at: self.texts(node, at, names.audience),
+                    "secret_file": lambda node, _: self.text(node, _file_path),
+                }
+            case "user":
+                return permissions | {
+                    "roles": lambda node, at: self.texts(node, at, names.role),
+                    "attributes": lambda node, _: self._attributes(node),
+                }
+
+    def _permissions(self, node: yaml.Node, at: Path) -> dict[str, tuple[str, ...]]:
+        held: dict[str, tuple[str, ...]] = {}
+        for audience, (key_node, value_node) in self.mapping(node, at[-1]).items():
+            if self.checked(key_node, audience, names.audience) is not None:
+                self.lines[*at, audience] = line_of(key_node)
+                held[audience] = self.texts(value_node, (*at, audience), names.scope)
+        return dict(sorted(held.items()))
+
+    def _claims(self, node: yaml.Node, at: Path) -> dict[str, str]:
+        claims: dict[str, str] = {}
+        for claim, (key_node, value_node) in self.mapping(node, at[-1]).items():
+            attribute = self.text(value_node, names.attribute)
+            if self.checked(key_node, claim, names.claim) is not None and attribute is not None:
+                claims[claim] = attribute
+        return dict(sorted(claims.items()))
+
+    def _attributes(self, node: yaml.Node) -> dict[str, Any]:
+        attributes: dict[str, Any] = {}
+        for name, (key_node, value_node) in self.mapping(node, "attributes").items():
+            if self.checked(key_node, name, names.attribute) is not None:
+                attributes[name] = self.json(value_node)
+        if len(json.dumps(attributes, ensure_ascii=False).encode("utf-8", "replace")) > MAX_ATTRIBUTES_BYTES:
+            self.fault(node, f"attributes take more than {MAX_ATTRIBUTES_BYTES} bytes; they travel in every token")
+        return attributes
+
+    def _lifetime(self, node: yaml.Node) -> int | None:
+        if type_of(node) == "null":
+            return None
+        value = self.integer(node)
+        low, high = ACCESS_TOKEN_SECONDS
+        if value is not None and not low <= value <= high:
+            self.fault(node, f"access_token_seconds is {low} to {high} seconds, or null for the server's own")
+        return value
+
+
+def _grant_type(text: str) -> str:
+    if text not in GRANT_TYPES:
+        raise NameRefusedError(f"a grant type is one of: {', '.join(GRANT_TYPES)}")
+    return text
+
+
+def _file_path(text: str) -> str:
+    if not text or not text.isprintable():
+        raise NameRefusedError("a path is printable text")
+    return text

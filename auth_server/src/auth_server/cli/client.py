@@ -1,0 +1,261 @@
+"""farseal-auth client ..."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from auth_server.accounts import client_secrets
+from auth_server.accounts.manifest import BUILT_IN_CLIENT
+from auth_server.cli import prompts
+from auth_server.cli.output import STILL_ALIVE, done, json_option, permissions_text, show_fields, show_json, show_rows
+from auth_server.cli.parameters import AUDIENCE, CLIENT_ID, DISPLAY_NAME, SCOPE
+from auth_server.cli.resource import require_scopes
+from auth_server.cli.session import Refusal, in_database, moment
+from auth_server.storage import clients, permissions
+from auth_server.storage.clients import Client
+from auth_server.storage.connection import Connection
+from auth_server.storage.permissions import Permissions
+
+SECRET_FILE = click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path),
+    help="Write the secret into this new file (mode 0600) instead of showing it.",
+)
+
+
+@click.group()
+def client() -> None:
+    """Programs that ask for tokens in their own name.
+
+    A secret is shown once, when it is made; only its hash is kept.
+
+    \b
+    Examples:
+      farseal-auth client create nightly --name "Nightly report" --secret-file nightly.secret
+      farseal-auth client permit nightly https://reports.example.org reports:read --default
+      farseal-auth client rotate-secret nightly --secret-file nightly.secret.new
+      farseal-auth client forbid nightly https://reports.example.org --all
+    """
+
+
+@client.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """List all clients."""
+
+    async def work(conn: Connection) -> list[tuple[Client, Permissions, tuple[str, ...]]]:
+        held = await permissions.every_client(conn)
+        return [(one, *held.get(one.id, ({}, ()))) for one in await clients.every(conn)]
+
+    found = in_database(work)
+    if as_json:
+        show_json([body(*one) for one in found])
+        return
+    show_rows(
+        ("Client", "Name", "Grant types", "Resources", "Secret", "Disabled"),
+        [(one.id, one.name, one.grant_types, list(held), one.has_secret, one.disabled_at) for one, held, _ in found],
+        empty="There are no clients. Make one: farseal-auth client create ID",
+    )
+
+
+@client.command()
+@click.argument("client_id", metavar="CLIENT", type=CLIENT_ID)
+@json_option
+def show(client_id: str, *, as_json: bool) -> None:
+    """Show one client and its permissions."""
+
+    async def work(conn: Connection) -> tuple[Client, Permissions, tuple[str, ...]]:
+        found = await require(conn, client_id)
+        return (found, *(await permissions.every_client(conn, client_id)).get(client_id, ({}, ())))
+
+    found, held, defaults = in_database(work)
+    if as_json:
+        show_json(body(found, held, defaults))
+        return
+    show_fields(body(found, held, defaults) | {"permissions": permissions_text(held)})
+
+
+@client.command()
+@click.argument("client_id", metavar="CLIENT", type=CLIENT_ID)
+@click.option("--name", type=DISPLAY_NAME, help="For people; the id when not given.")
+@click.option(
+    "--access-token-seconds",
+    type=click.IntRange(10, 86400),
+    help="Life of its access tokens; the server's own setting when not given.",
+)
+@SECRET_FILE
+@json_option
+def create(
+    client_id: str, name: str | None, access_token_seconds: int | None, secret_file: Path | None, *, as_json: bool
+) -> None:
+    """Make a client that may use client_credentials. Its secret is shown once."""
+    secret = client_secrets.new_secret()
+
+    async def work(conn: Connection) -> Client:
+        async with conn.transaction():
+            made = await clients.create(
+                conn,
+                client_id,
+                name or client_id,
+                secret_hash=client_secrets.hash_secret(secret),
+                grant_types=["client_credentials"],
+                access_token_seconds=access_token_seconds,
+                now=moment(),
+            )
+            if not made:
+                raise Refusal(f"the client id {client_id} is taken")
+            found = await require(conn, client_id)
+            if secret_file is not None:
+                prompts.write_secret(secret_file, secret)
+            return found
+
+    made = in_database(work)
+    _show_secret(f"Made the client {client_id}.", body(made, {}, ()), secret, secret_file, as_json=as_json)
+
+
+@client.command("rotate-secret")
+@click.argument("client_id", metavar="CLIENT", type=CLIENT_ID)
+@SECRET_FILE
+@json_option
+def rotate_secret(client_id: str, secret_file: Path | None, *, as_json: bool) -> None:
+    """Make a new secret. The old one is refused from this moment on."""
+    if client_id == BUILT_IN_CLIENT:
+        raise Refusal(f"the client {BUILT_IN_CLIENT} cannot have a secret")
+    secret = client_secrets.new_secret()
+
+    async def work(conn: Connection) -> None:
+        async with conn.transaction():
+            if not await clients.set_secret(conn, client_id, client_secrets.hash_secret(secret), now=moment()):
+                raise not_found(client_id)
+            if secret_file is not None:
+                prompts.write_secret(secret_file, secret)
+
+    in_database(work)
+    message = f"{client_id} has a new secret; the old one is refused from now on."
+    _show_secret(message, {"id": client_id}, secret, secret_file, as_json=as_json)
+
+
+@client.command()
+@click.argument("client_id", metavar="CLIENT", type=CLIENT_ID)
+@json_option
+def disable(client_id: str, *, as_json: bool) -> None:
+    """Refuse the client from now on. Tokens already given live on until they expire."""
+    _switch(client_id, on=False, as_json=as_json)
+
+
+@client.command()
+@click.argument("client_id", metavar="CLIENT", type=CLIENT_ID)
+@json_option
+def enable(client_id: str, *, as_json: bool) -> None:
+    """Let a disabled client ask for tokens again."""
+    _switch(client_id, on=True, as_json=as_json)
+
+
+@client.command()
+@click.argument("client_id", metavar="CLIENT", type=CLIENT_ID)
+@click.argument("audience", metavar="RESOURCE", type=AUDIENCE)
+@click.argument("scopes", metavar="[SCOPE]...", type=SCOPE, nargs=-1)
+@click.option("--default", "as_default", is_flag=True, help="Meant when the client names no resource.")
+@json_option
+def permit(client_id: str, audience: str, scopes: tuple[str, ...], *, as_default: bool, as_json: bool) -> None:
+    """Permit scopes of a resource; without a scope, permit to name the resource in a token."""
+
+    async def work(conn: Connection) -> bool:
+        async with conn.transaction():
+            await require(conn, client_id)
+            await require_scopes(conn, audience, scopes)
+            changed = await permissions.permit_client(conn, client_id, audience, scopes)
+            _, defaults = (await permissions.every_client(conn, client_id))[client_id]
+            if as_default and audience not in defaults:
+                await permissions.set_defaults(conn, client_id, [*defaults, audience])
+                changed = True
+            return changed
+
+    changed = in_database(work)
+    message = f"{client_id} may have {' '.join(scopes) or 'a token'} at {audience}"
+    done(
+        as_json,
+        f"{message}." if changed else f"{message} already.",
+        {"id": client_id, "resource": audience, "scopes": scopes, "changed": changed},
+    )
+
+
+@client.command()
+@click.argument("client_id", metavar="CLIENT", type=CLIENT_ID)
+@click.argument("audience", metavar="RESOURCE", type=AUDIENCE)
+@click.argument("scopes", metavar="[SCOPE]...", type=SCOPE, nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Withdraw the resource with all its scopes.")
+@json_option
+def forbid(client_id: str, audience: str, scopes: tuple[str, ...], *, everything: bool, as_json: bool) -> None:
+    """Withdraw scopes of a resource, or with --all the resource. Tokens already given live on until they expire."""
+    if bool(scopes) == everything:
+        raise click.UsageError("name the scopes, or give --all")
+
+    async def work(conn: Connection) -> None:
+        await require(conn, client_id)
+        if not await permissions.withdraw_client(conn, client_id, audience, None if everything else scopes):
+            raise Refusal(f"{client_id} has nothing of that at {audience}")
+
+    in_database(work)
+    done(
+        as_json,
+        f"Withdrew {' '.join(scopes) or 'everything'} at {audience} from {client_id}. {STILL_ALIVE}",
+        {"id": client_id, "resource": audience, "scopes": scopes, "all": everything},
+    )
+
+
+def body(one: Client, held: Permissions, defaults: tuple[str, ...]) -> dict[str, Any]:
+    """A client as scripts see it; nothing of the secret but that there is one."""
+    return {
+        "id": one.id,
+        "name": one.name,
+        "grant_types": one.grant_types,
+        "access_token_seconds": one.access_token_seconds,
+        "permissions": dict(held),
+        "default_resources": defaults,
+        "has_secret": one.has_secret,
+        "disabled_at": one.disabled_at,
+        "created_at": one.created_at,
+        "updated_at": one.updated_at,
+    }
+
+
+async def require(conn: Connection, client_id: str) -> Client:
+    """The client, or the refusal that there is none."""
+    found = await clients.find(conn, client_id)
+    if found is None:
+        raise not_found(client_id)
+    return found
+
+
+def not_found(client_id: str) -> Refusal:
+    """There is no such client."""
+    return Refusal(f"there is no client {client_id}")
+
+
+def _show_secret(message: str, facts: dict[str, Any], secret: str, secret_file: Path | None, *, as_json: bool) -> None:
+    if as_json:
+        shown = {"secret": secret} if secret_file is None else {"secret_file": str(secret_file)}
+        show_json(facts | shown)
+    elif secret_file is None:
+        click.echo(f"{message}\nIts secret, shown this once:", err=True)
+        click.echo(secret)
+    else:
+        click.echo(f"{message} Its secret is in {secret_file}.")
+
+
+def _switch(client_id: str, *, on: bool, as_json: bool) -> None:
+    async def work(conn: Connection) -> bool:
+        await require(conn, client_id)
+        at = moment()
+        return await clients.set_disabled(conn, client_id, None if on else at, now=at)
+
+    changed = in_database(work)
+    word = "enabled" if on else "disabled"
+    hint = "" if on else f" {STILL_ALIVE}"
+    done(
+        as_json,
+        f"{client_id} is {word}{'' if changed else ' already'}.{hint}",
+        {"id": client_id, "disabled": not on, "changed": changed},
+    )

@@ -1,0 +1,165 @@
+"""farseal-auth token ..."""
+
+import dataclasses
+import os
+import sys
+from typing import Any
+
+import click
+import structlog
+
+from auth_server.cli.inspection import Inspected, MalformedTokenError, inspect_token
+from auth_server.cli.output import json_option, show_fields, show_json
+from auth_server.cli.parameters import AUDIENCE, CLIENT_ID, SCOPE, USER, UserRef
+from auth_server.cli.session import Refusal, Unavailable, in_database, now, with_pool
+from auth_server.cli.user import require
+from auth_server.grants.service import Grant, GrantRefused, Grants
+from auth_server.storage import clients, signing_keys
+from auth_server.storage.connection import Connection, Pool
+from auth_server.storage.signing_keys import StoredKey
+
+MAX_TOKEN_CHARACTERS = 64 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+@click.group()
+def token() -> None:
+    """Mint a token without a login, or look into one.
+
+    \b
+    Examples:
+      farseal-auth token mint --user alice --resource https://notes.example.org --scope notes:read
+      farseal-auth token inspect < token.txt
+    """
+
+
+@token.command()
+@click.option("--user", "user_ref", type=USER, metavar="USER", help="Whose token: username or id.")
+@click.option("--client", "client_id", type=CLIENT_ID, metavar="CLIENT", help="Whose token: a client's own.")
+@click.option("--resource", "audiences", type=AUDIENCE, multiple=True, help="Audience; repeatable.")
+@click.option("--scope", "scopes", type=SCOPE, multiple=True, help="Repeatable; all that is permitted when not given.")
+@click.option("--lifetime", type=click.IntRange(1, 86400), help="Seconds; as at a login when not given.")
+@json_option
+def mint(
+    user_ref: UserRef | None,
+    client_id: str | None,
+    audiences: tuple[str, ...],
+    scopes: tuple[str, ...],
+    lifetime: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Sign a token for a user or a client, with exactly what they would be granted now, and print it.
+
+    Needs all settings of the server, the KEK file too: whoever may run this can be anybody. A server must have made
+    the signing keys before. Each use is written to the log (standard error) with the token's id, never the token.
+    """
+    if (user_ref is None) == (client_id is None):
+        raise click.UsageError("give --user or --client")
+    scope = " ".join(scopes) or None
+
+    async def work(pool: Pool) -> dict[str, Any]:
+        grant = await _granted(pool, user_ref, client_id, scope, audiences)
+        if isinstance(grant, GrantRefused):
+            raise Refusal(f"{grant.error}: {grant.description}")
+        if lifetime is not None:
+            grant = dataclasses.replace(grant, access_token_seconds=lifetime)
+        return await _issue(pool, grant)
+
+    issued = with_pool(work)
+    if as_json:
+        show_json(issued)
+    else:
+        click.echo(issued["access_token"])
+
+
+@token.command()
+@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@json_option
+def inspect(file: Any, *, as_json: bool) -> None:
+    """Say what is in the token in FILE or on standard input, and whether one of our keys signed it.
+
+    The signature is checked against the keys in the database when it can be reached; it is never printed. This says
+    what the token is, not whether a resource server would take it: that is `farseal inspect`.
+    """
+    asked = file is sys.stdin and file.isatty()
+    text = click.prompt("Token", hide_input=True, err=True) if asked else _read(file)
+    try:
+        found = inspect_token(text.strip(), now=now())
+    except MalformedTokenError as error:
+        raise Refusal(f"not a token: {error}") from None
+    signature = found.signature_words(_keys())
+    if as_json:
+        show_json({"header": found.header, "claims": found.claims, "lifetime": found.lifetime, "signature": signature})
+        return
+    show_fields({**_prefixed("header", found), **_prefixed("claims", found)})
+    show_fields({"lifetime": found.lifetime, "signature": signature})
+
+
+async def _granted(
+    pool: Pool, user_ref: UserRef | None, client_id: str | None, scope: str | None, audiences: tuple[str, ...]
+) -> Grant | GrantRefused:
+    grants = Grants(pool)
+    if user_ref is not None:
+        async with pool.acquire() as conn:
+            user = await require(conn, user_ref)
+        return await grants.for_user(user, scope=scope, resources=audiences, now=now())
+    assert client_id is not None  # noqa: S101 - one of the two was given
+    async with pool.acquire() as conn:
+        client = await clients.find(conn, client_id)
+    if client is None:
+        raise Refusal(f"there is no client {client_id}")
+    return await grants.for_client(client, scope=scope, resources=audiences)
+
+
+async def _issue(pool: Pool, grant: Grant) -> dict[str, Any]:
+    # The signing half of the service is loaded for this command alone.
+    from auth_server.keys.keyring import Keyring  # noqa: PLC0415
+    from auth_server.keys.sealing import KekError, read_kek  # noqa: PLC0415
+    from auth_server.keys.signer import Signer  # noqa: PLC0415
+    from auth_server.settings import load_settings  # noqa: PLC0415
+    from auth_server.tokens.issuer import TokenIssuer  # noqa: PLC0415
+
+    settings = load_settings(os.environ)
+    try:
+        kek = read_kek(settings.kek_file)
+    except KekError as error:
+        raise Unavailable(str(error)) from None
+    keyring = Keyring(pool, kek, bits=settings.rsa_bits)
+    await keyring.refresh()
+    signer = Signer()
+    try:
+        issuer = TokenIssuer(signer, keyring.active_key, issuer=settings.issuer, lifetime=settings.access_token_seconds)
+        issued = await issuer.issue(grant, now=now())
+    finally:
+        signer.close()
+    log.warning("token minted by an operator", jti=issued.token_id, subject=grant.subject, audience=grant.audience)
+    return dict(issued.body())
+
+
+def _keys() -> tuple[StoredKey, ...] | None:
+    """The keys of the database, or None when it cannot be reached: a token can be looked into without it."""
+
+    async def work(conn: Connection) -> tuple[StoredKey, ...]:
+        return await signing_keys.list_all(conn)
+
+    try:
+        return in_database(work)
+    except Unavailable:
+        return None
+
+
+def _read(file: Any) -> str:
+    try:
+        text = file.read(MAX_TOKEN_CHARACTERS + 1)
+    except UnicodeDecodeError:
+        raise Refusal("not a token: not UTF-8") from None
+    if len(text) > MAX_TOKEN_CHARACTERS:
+        raise Refusal(f"not a token: longer than {MAX_TOKEN_CHARACTERS} characters")
+    return str(text)
+
+
+def _prefixed(part: str, found: Inspected) -> dict[str, object]:
+    members = found.header if part == "header" else found.claims
+    return {f"{part} {name!a}".replace("'", ""): value for name, value in members.items()}
