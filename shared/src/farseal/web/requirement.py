@@ -10,7 +10,7 @@ from aiohttp import web
 from farseal.access import Authenticated
 from farseal.claims import is_scope_text
 from farseal.errors import RoleInsufficientError, ScopeInsufficientError
-from farseal.principal import PRINCIPAL, Principal
+from farseal.web.principal import PRINCIPAL, Principal
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[web.StreamResponse]])
 

@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from farseal.access import ONE, REST, AccessRules, Public
-from farseal.requirement import requirement_of
+from farseal.web.requirement import requirement_of
 
 _METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 

@@ -1,0 +1,194 @@
+"""What stands between the requests of an application and its handlers."""
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+
+from farseal.access import AccessRules, AccessRulesError, Public, decide, path_fault
+from farseal.bearer import bearer_token, challenge
+from farseal.clock import Clock
+from farseal.errors import ForbiddenError, ScopeInsufficientError, TrustUnavailableError, VerificationError
+from farseal.problems import problem
+from farseal.settings import TrustSettings
+from farseal.sources import TrustSource
+from farseal.trust import Judgement
+from farseal.verify import Verifier
+from farseal.vocabulary import RESOURCE_METADATA_PATH
+from farseal.web.metadata import MAX_AGE_SECONDS, document, places
+from farseal.web.principal import PRINCIPAL, Principal
+from farseal.web.requirement import check_needs, requirement_of
+from farseal.web.routing import overridden, scopes_required, undecided
+
+REMINDER_SECONDS: Final = 60
+"""Trust past a limit is logged this often, however many requests meet it."""
+
+ACCEPTED: Final = "accepted"
+"""What good tokens are counted under; every other word is the ``code`` of a refusal."""
+
+_log = logging.getLogger("farseal")
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Guard:
+    """What stands between the requests of one application and its handlers."""
+
+    def __init__(self, settings: TrustSettings, rules: AccessRules, clock: Clock, source: TrustSource) -> None:
+        self.settings = settings
+        self.rules = rules
+        self.source = source
+        self.counts: Counter[str] = Counter()
+        self._clock = clock
+        self._verifier = Verifier(settings.expectations)
+        self._reminded_at = 0
+        self._metadata_body = b""
+        self.places = places(settings.audience)
+
+    def middleware(self) -> Any:
+        """For ``app.middlewares``."""
+
+        @web.middleware
+        async def verify(request: web.Request, handler: _Handler) -> web.StreamResponse:
+            try:
+                refusal = self._admit(request)
+                return await handler(request) if refusal is None else refusal
+            except VerificationError as error:
+                return self._refused(error)
+            except TrustUnavailableError as error:
+                return self._cannot_tell(error)
+
+        return verify
+
+    async def life(self, app: web.Application) -> AsyncIterator[None]:
+        """Check the rules against the routes, then keep the source running while the server does."""
+        placed = {resource.canonical for resource in app.router.resources()}
+        if not placed.issuperset(self.places.paths):
+            raise RuntimeError("farseal.web.setup() belongs on the outermost application, not on a sub-application")
+        if faults := tuple(overridden(app, self.rules)):
+            raise AccessRulesError(faults)
+        for name in undecided(app, self.rules):
+            if RESOURCE_METADATA_PATH not in name:
+                _log.warning("%s has no rule and no @requires: it is denied to everybody", name)
+        self._metadata_body = document(self.settings, self.rules.scopes | scopes_required(app))
+        await self.source.start()
+        try:
+            yield
+        finally:
+            await self.source.stop()
+
+    async def metadata(self, _request: web.Request) -> web.Response:
+        """Protected resource metadata (RFC 9728 section 3)."""
+        return web.Response(
+            body=self._metadata_body,
+            content_type="application/json",
+            headers={
+                "Cache-Control": f"public, max-age={MAX_AGE_SECONDS}",
+                "Access-Control-Allow-Origin": "*",
+            },
+        )
+
+    async def unready(self) -> str | None:
+        """Why tokens cannot be judged, or None."""
+        trust = self.source.snapshot.issuers.get(self.settings.issuer)
+        if trust is None:
+            return "no keys of the issuer have been read"
+        if trust.judge(self._clock()) is Judgement.REFUSE:
+            return "the keys of the issuer are older than their limit"
+        return None
+
+    def _admit(self, request: web.Request) -> web.Response | None:
+        """Let a request on to its handler, or answer it.
+
+        Raises:
+            VerificationError, TrustUnavailableError: to be answered as they say.
+        """
+        path = request.rel_url.path_safe
+        fault = path_fault(path)
+        if fault is not None:
+            self.counts["path_refused"] += 1
+            return problem(400, "path_refused", detail=fault)
+        match = request.match_info
+        if match.handler == self.metadata:
+            return None
+        needs = decide(self.rules.match(request.method, path), requirement_of(match.handler, request.method))
+        if isinstance(needs, Public):
+            return None
+        token = bearer_token(request.headers.getall(hdrs.AUTHORIZATION, ()))
+        if token is None:
+            return self._anonymous()
+        at = self._clock()
+        bearer = Principal.of(self._verifier.verify(token, self.source.snapshot, now=at))
+        self._watch_age(at)
+        if needs is not None:
+            check_needs(bearer, needs)
+        elif match.http_exception is None:
+            raise ForbiddenError("No rule lets anybody do this")
+        self.counts[ACCEPTED] += 1
+        request[PRINCIPAL] = bearer
+        _also_by_name(request, bearer)
+        return None
+
+    def _anonymous(self) -> web.Response:
+        self.counts["credentials_missing"] += 1
+        header = challenge(self.settings.realm, resource_metadata=self.places.url)
+        return problem(
+            401,
+            "credentials_missing",
+            detail="This needs a bearer token",
+            headers={hdrs.WWW_AUTHENTICATE: header},
+        )
+
+    def _refused(self, error: VerificationError) -> web.Response:
+        self.counts[error.code] += 1
+        _log.debug("refused: %s", error.code)
+        header = challenge(
+            self.settings.realm,
+            error=error.error,
+            description=str(error),
+            scopes=error.scopes if isinstance(error, ScopeInsufficientError) else (),
+            resource_metadata=self.places.url,
+        )
+        return problem(error.status, error.code, detail=str(error), headers={hdrs.WWW_AUTHENTICATE: header})
+
+    def _cannot_tell(self, error: TrustUnavailableError) -> web.Response:
+        self.counts[error.code] += 1
+        self._remind(self._clock(), "%s: tokens of %s get 503", error, self.settings.issuer)
+        return problem(error.status, error.code, detail=str(error), headers={hdrs.RETRY_AFTER: str(error.retry_after)})
+
+    def _watch_age(self, at: int) -> None:
+        trust = self.source.snapshot.issuers.get(self.settings.issuer)
+        if trust is not None and trust.judge(at) is Judgement.WARN:
+            self._remind(
+                at,
+                "the keys of %s are %d s old, refused from %d s",
+                trust.issuer,
+                trust.age(at),
+                trust.limits.refuse_after,
+            )
+
+    def _remind(self, at: int, message: str, *args: object) -> None:
+        if abs(at - self._reminded_at) >= REMINDER_SECONDS:
+            self._reminded_at = at
+            _log.warning(message, *args)
+
+
+GUARD: Final = web.AppKey("farseal.guard", Guard)
+"""Where a protected application holds its guard."""
+
+
+_named: set[str] = set()
+
+
+def _also_by_name(request: web.Request, bearer: Principal) -> None:
+    """``request["principal"]``. aiohttp warns of the first text key it meets; this one is documented."""
+    if _named:
+        request["principal"] = bearer
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", web.NotAppKeyWarning)
+        request["principal"] = bearer
+    _named.add("principal")
