@@ -99,7 +99,7 @@ def oauth_error_of(answer: Answer, status: int, error: str) -> None:
     assert set(answer.json["error_description"]) <= {chr(c) for c in range(0x20, 0x7F)} - {'"', "\\"}
 
 
-def credentials(name: str = "alice", password: str = PASSWORD, **members: Any) -> dict[str, Any]:
+def credentials(name: str = "alice", password: object = PASSWORD, **members: Any) -> dict[str, Any]:
     return {"username": name, "password": password, **members}
 
 

@@ -22,7 +22,8 @@ from auth_server.accounts.passwords import PasswordHasher
 from auth_server.app import create_app
 from auth_server.keys.sealing import read_kek
 from auth_server.settings import load_settings
-from auth_server.storage import clients, permissions, resources, schema, users
+from auth_server.storage import clients, permissions, resources, users
+from auth_server.storage.migrate import migrator
 from farseal.clock import at, now
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness
@@ -45,7 +46,7 @@ async def migrate(dsn: str) -> None:
     """Give an empty database the schema."""
     conn = await asyncpg.connect(dsn)
     try:
-        await schema.migrator().apply(conn)
+        await migrator().apply(conn)
     finally:
         await conn.close()
 

@@ -26,8 +26,9 @@ from auth_server.publication.documents import TOKEN_PATH, Document
 from auth_server.publication.publisher import Publisher
 from auth_server.publication.refresher import Refresher
 from auth_server.settings import AuthServerSettings, load_settings
-from auth_server.storage import resources, schema
+from auth_server.storage import resources
 from auth_server.storage.connection import Pool
+from auth_server.storage.migrate import migrator
 from auth_server.tokens.issuer import TokenIssuer
 from farseal import clock as process_clock
 from farseal.clock import Clock
@@ -212,12 +213,11 @@ async def _scopes(pool: Pool) -> list[str]:
 
 async def _check_schema(pool: Pool, *, migrate: bool) -> None:
     """Migrate, or refuse a database that another version left behind or that is empty."""
-    migrator = schema.migrator()
     with postgres.database_errors():
         async with pool.acquire() as conn:
             if migrate:
-                await migrator.apply(conn)
-            pending = await migrator.plan(conn)
+                await migrator().apply(conn)
+            pending = await migrator().plan(conn)
     if pending:
         names = ", ".join(migration.name for migration in pending)
         raise SchemaError(
