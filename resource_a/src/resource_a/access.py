@@ -6,15 +6,15 @@ from farseal.access import parse_rules
 
 RULES: Final = parse_rules(
     """
-    GET         /.well-known/oauth-protected-resource   public
-    GET         /openapi.yaml                           public
+    *           /.well-known/oauth-protected-resource   public
+    *           /openapi.yaml                           public
     GET         /notes                                  scope:notes:read
     POST        /notes                                  scope:notes:write
     GET         /notes/*                                scope:notes:read
     PUT,DELETE  /notes/*                                scope:notes:write
     """
 )
-"""First match wins, and what no rule names is denied.
+"""First match wins, and what no rule names is denied. A public path is so for every method: those it lacks are 405.
 
     python -m farseal explain --app resource_a.app:RULES GET /notes
 """

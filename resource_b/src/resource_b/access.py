@@ -6,12 +6,12 @@ from farseal.access import parse_rules
 
 RULES: Final = parse_rules(
     """
-    GET  /.well-known/oauth-protected-resource   public
-    GET  /openapi.yaml                           public
+    *    /.well-known/oauth-protected-resource   public
+    *    /openapi.yaml                           public
     GET  /reports/*                              scope:reports:read
     """
 )
-"""First match wins, and what no rule names is denied.
+"""First match wins, and what no rule names is denied. A public path is so for every method: those it lacks are 405.
 
     python -m farseal explain --app resource_b.app:RULES GET /reports/org
 """
