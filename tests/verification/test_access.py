@@ -240,6 +240,7 @@ def test_no_text_brings_any_other_error(text, path) -> None:
         assert error.faults
     else:
         rules.match("GET", "/" + path)
+    assert path_fault(text) is None or path_fault(text)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,13 @@ def test_a_challenge_names_error_and_scopes() -> None:
 @pytest.mark.parametrize("place", ["realm", "error", "description", "scopes", "resource_metadata"])
 def test_no_value_ends_its_quotes_or_its_header(place, hostile) -> None:
     """Only %x20-21 %x23-5B %x5D-7E stand in an attribute (RFC 6750 section 3)."""
-    given_values: dict[str, Any] = {"realm": "n", "error": "e", "description": "d", "scopes": ("s",), "resource_metadata": "m"}
+    given_values: dict[str, Any] = {
+        "realm": "n",
+        "error": "e",
+        "description": "d",
+        "scopes": ("s",),
+        "resource_metadata": "m",
+    }
     given_values[place] = (hostile,) if place == "scopes" else hostile
     header = challenge(**given_values)
     assert re.fullmatch(r'Bearer (?:[a-z_]+="[\x20-\x21\x23-\x5b\x5d-\x7e]*"(?:, |$)){5}', header)

@@ -279,11 +279,16 @@ async def test_it_agrees_with_the_running_server(aiohttp_server, tmp_path) -> No
 
 
 def test_the_module_runs_as_a_command(rules_file) -> None:
-    """`python -m farseal` from a folder of one's own, and a reader that goes away early."""
+    """`python -m farseal` from a folder of one's own; a reader that goes away early is no error."""
     command = [sys.executable, "-m", "farseal", "explain", "GET", "/notes/public", "--rules", str(rules_file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=rules_file.parent)
     assert done.returncode == 0
     assert done.stdout.endswith("public: no credentials are looked at\n")
+    gone = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert gone.stdout is not None
+    gone.stdout.close()
+    _, err = gone.communicate(timeout=20)
+    assert (gone.returncode, err) == (0, "")
 
 
 async def test_setup_without_rules_leaves_the_handlers_alone(capsys) -> None:
@@ -292,3 +297,15 @@ async def test_setup_without_rules_leaves_the_handlers_alone(capsys) -> None:
     setup(app, settings_for(Path("/none")), clock=lambda: NOW)
     assert setup_faults(app) == ()
     assert setup_faults(web.Application()) == ()
+
+
+def test_the_readme_shows_what_the_command_says(tmp_path, capsys) -> None:
+    """Its rules parse, and its answer is the answer."""
+    readme = (Path(__file__).parents[2] / "shared" / "README.md").read_text(encoding="utf-8")
+    rules = tmp_path / "access.rules"
+    rules.write_text(readme.split("```\n# METHODS", 1)[1].split("```", 1)[0].join(("# METHODS", "")))
+    shown = readme.split("$ python -m farseal explain ", 1)[1].split("```", 1)[0]
+    command, answer = shown.split("\n", 1)
+    arguments = [str(rules) if word == "access.rules" else word for word in command.split()]
+    assert main(["explain", *arguments]) == 0
+    assert capsys.readouterr().out == answer

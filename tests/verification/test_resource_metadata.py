@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from farseal.web.metadata import places
 from farseal.web import setup
+from farseal.web.metadata import places
 from tests.support.protected import NOW, notes_app, read_notes, settings_for
 from tests.support.tokens import ISSUER, NOTES
 

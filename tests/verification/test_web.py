@@ -18,6 +18,8 @@ from farseal.access import AccessRulesError, UnreachableRuleError, parse_rules
 from farseal.environment import SettingsError
 from farseal.errors import ScopeInsufficientError
 from farseal.problems import problem
+from farseal.service import requests
+from farseal.service.metrics import ServiceMetrics
 from farseal.sources import SourceStatus
 from farseal.trust import TrustSnapshot
 from farseal.web import access_rules, principal, requires, setup, trust_source, verification_counts
@@ -614,6 +616,31 @@ async def test_outer_middlewares_see_refusals_and_inner_ones_the_principal(aioht
     answer = await client.get("/nowhere", headers=bearer(issuer.mint()))
     assert (await answer.json(content_type=None))["code"] == "from_outside"
     assert seen == ["login", 404]
+
+
+@pytest.mark.parametrize("kit_first", [True, False])
+async def test_the_service_kit_goes_around_it(aiohttp_client, settings, issuer, kit_first) -> None:
+    """Whichever is installed first: refusals carry the request's id, and a 404 is a problem too."""
+    app = web.Application()
+    app.router.add_get("/notes", read_notes)
+    if kit_first:
+        requests.install(app, metrics=ServiceMetrics("notes"))
+    setup(app, settings, clock=lambda: NOW)
+    if not kit_first:
+        requests.install(app, metrics=ServiceMetrics("notes"))
+    client = await aiohttp_client(app)
+    good = bearer(issuer.mint())
+    for path, headers, status in (
+        ("/notes", {}, 401),
+        ("/notes", good, 200),
+        ("/nowhere", good, 404),
+        ("/..%2f", {}, 400),
+    ):
+        answer = await client.get(URL(path, encoded=True), headers=headers)
+        assert answer.status == status
+        assert answer.headers["X-Request-Id"]
+        if status != 200:
+            assert (await answer.json(content_type="application/problem+json"))["status"] == status
 
 
 async def test_a_sub_application_is_protected_by_its_parent(aiohttp_client, settings, issuer) -> None:

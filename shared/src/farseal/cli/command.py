@@ -1,12 +1,13 @@
 """The command line: what there is to ask, and where it goes."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from farseal.cli import explaining, inspecting
-from farseal.cli.usage import UsageError
+from farseal.cli.usage import Answer, UsageError
 from farseal.cli.words import shown, without_tokens
 
 USAGE: Final = 2
@@ -41,12 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else USAGE
     try:
-        code: int = arguments.run(arguments)
+        answer: Answer = arguments.run(arguments)
     except UsageError as error:
-        print(f"farseal: {shown(without_tokens(str(error)))}", file=sys.stderr)  # noqa: T201 - a command speaks
+        sys.stderr.write(f"farseal: {shown(without_tokens(str(error)))}\n")
         return USAGE
+    try:
+        sys.stdout.write(answer.text + "\n")
+        sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has what it wanted (``| head``). Keep the interpreter from flushing into the closed pipe.
-        sys.stderr.close()
-        return 0
-    return code
+        # The reader has what it wanted (`| head`). The rest goes nowhere, or the interpreter would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return answer.code

@@ -15,7 +15,7 @@ from aiohttp import web
 from yarl import URL
 
 from farseal.access import AccessRules, AccessRulesError, Authenticated, Needs, Public, Rule, decide, path_fault
-from farseal.cli.usage import UsageError
+from farseal.cli.usage import Answer, UsageError
 from farseal.cli.words import shown
 from farseal.environment import SettingsError
 from farseal.settings import PREFIX
@@ -95,8 +95,8 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Ask, print, and give the exit code.
+def run(arguments: argparse.Namespace) -> Answer:
+    """Ask the rules, and the routes where there are some.
 
     Raises:
         UsageError: there is nothing to ask, or it has faults.
@@ -117,9 +117,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError("the application would not start: " + "; ".join(faults))
         route = asyncio.run(routed(app, method, url))
     explanation = explain(rules, method, url.path_safe, route)
-    lines = [json.dumps(as_json(explanation), indent=2)] if arguments.json else as_text(explanation)
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 0 if explanation.needs is not None else DENIED
+    text = json.dumps(as_json(explanation), indent=2) if arguments.json else "\n".join(as_text(explanation))
+    return Answer(0 if explanation.needs is not None else DENIED, text)
 
 
 def as_text(explanation: Explanation) -> list[str]:

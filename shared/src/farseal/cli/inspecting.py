@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from farseal.cli.examination import Examination, Verdict, examine
 from farseal.cli.keys import KeysUnavailableError, keys_from
-from farseal.cli.usage import UsageError
+from farseal.cli.usage import Answer, UsageError
 from farseal.cli.words import relative, shown, shown_json, utc
 from farseal.clock import now
 from farseal.settings import MAX_LEEWAY_SECONDS
@@ -50,8 +50,8 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Read, judge, print, and give the exit code.
+def run(arguments: argparse.Namespace) -> Answer:
+    """Read the token, and the keys where some are named, and judge it.
 
     Raises:
         UsageError: there is no token.
@@ -74,8 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         at=at,
     )
     text = json.dumps(as_json(examination), indent=2) if arguments.json else "\n".join(as_text(examination))
-    sys.stdout.write(text + "\n")
-    return _EXIT[examination.verdict]
+    return Answer(_EXIT[examination.verdict], text)
 
 
 def as_text(examination: Examination) -> list[str]:

@@ -1,6 +1,15 @@
-"""What a command says when it cannot even begin."""
+"""What a command gives back: its answer, or why it could not even begin."""
+
+from typing import NamedTuple
 
 from farseal.errors import FarsealError
+
+
+class Answer(NamedTuple):
+    """What is printed, and the exit code of the process."""
+
+    code: int
+    text: str
 
 
 class UsageError(FarsealError):

@@ -49,6 +49,7 @@ REMINDER_SECONDS: Final = 60
 """A fault that stays is logged again this often, and no more."""
 
 _log = logging.getLogger("farseal")
+_events_log = logging.getLogger("watchfiles.main")
 
 
 class DirectoryRefusedError(FarsealError):
@@ -181,6 +182,9 @@ class DirectorySource:
 
     async def _listen(self) -> None:
         """Turn file system events into early looks. Losing them costs promptness and nothing else."""
+        if not _events_log.level:
+            # One line for each publication would be a line a minute in every service, and tells nothing.
+            _events_log.setLevel(logging.WARNING)
         while True:
             self._moved.clear()
             try:
