@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from auth_server.accounts.passwords import PasswordHasher
 from farseal.encoding import b64url_decode
+from farseal.jwks import parse_jwks
+from farseal.trust import AgeLimits, IssuerTrust, TrustSnapshot
+from farseal.verify import Expectations, Verifier
 from tests.support.auth import (
     NOTES,
     PASSWORD,
@@ -28,7 +33,7 @@ from tests.support.auth import (
     migrate,
     seed,
 )
-from tests.support.postgres import run_apart
+from tests.support.postgres import NewDatabase, run_apart
 
 LOGIN, TOKEN = "/api/tokens", "/oauth2/token"
 FORM = "application/x-www-form-urlencoded"
@@ -460,3 +465,47 @@ async def test_the_openapi_description_is_served(http: aiohttp.ClientSession) ->
     """Whoever finds the server finds how to speak to it."""
     async with http.get("/openapi.yaml") as response:
         assert (response.status, response.content_type) == (200, "application/yaml")
+
+
+# --- what a full server says -------------------------------------------------------------------------------------
+
+
+async def test_too_many_logins_at_once_are_told_to_come_back(new_database: NewDatabase, tmp_path: Path) -> None:
+    """The gate before the password hasher: 503 with Retry-After, never a queue without end; those within get theirs."""
+
+    dsn = await new_database()
+    await migrate(dsn)
+    await seed(dsn)
+
+    def narrow() -> PasswordHasher:
+        return PasswordHasher(workers=1, waiting=0, memory_kib=64 * 1024)
+
+    server = AuthServer(environment(dsn, tmp_path), hasher=narrow)
+    where = await asyncio.to_thread(server.__enter__)
+    try:
+        async with aiohttp.ClientSession(where.url) as http:
+            answers = await asyncio.gather(*(post(http, LOGIN, json=credentials("bob", "guess")) for _ in range(4)))
+    finally:
+        await asyncio.to_thread(server.__exit__)
+    assert {answer.status for answer in answers} == {401, 503}
+    for answer in answers:
+        if answer.status == 503:
+            problem_of(answer, 503, "overloaded")
+            assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_verifiers_accept_what_is_issued(http: aiohttp.ClientSession, people: dict[str, UUID]) -> None:
+    """The library that resource servers use takes the token with the published keys, and reads the same out of it."""
+    token = (await post(http, LOGIN, json=credentials())).json["access_token"]
+    async with http.get("/.well-known/jwks.json") as response:
+        published = parse_jwks(await response.read())
+    moment = int(claims_of(token)["iat"])
+    trust = IssuerTrust("http://127.0.0.1:9000", published.keys, moment, AgeLimits(900, 86400), ())
+    snapshot = TrustSnapshot().with_issuer(trust)
+    for audience in (NOTES, REPORTS):
+        verifier = Verifier(Expectations(audience, frozenset({"http://127.0.0.1:9000"})))
+        claims = verifier.verify(token, snapshot, now=moment)
+        assert claims.subject == str(people["alice"])
+        assert claims.scopes == {READ, WRITE, REPORT}
+        assert claims.roles == {"analyst"}
+        assert claims.extra["org_id"] == "acme"

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,8 +126,9 @@ class Running:
 class AuthServer:
     """Runs the server on a loop of its own while the block lasts. An error of its start comes out of the block."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], *, hasher: Callable[[], PasswordHasher] = weak_hasher) -> None:
         self._settings = load_settings(environ)
+        self._hasher = hasher
         self._thread = threading.Thread(target=self._run, name="auth server")
         self._started = threading.Event()
         self._running: Running | None = None
@@ -167,7 +168,7 @@ class AuthServer:
                 read_kek(self._settings.kek_file),
                 metrics=metrics,
                 readiness=readiness,
-                hasher=weak_hasher,
+                hasher=self._hasher,
             ),
             listen=Listen("127.0.0.1", 0),
             ops=Listen("127.0.0.1", 0),

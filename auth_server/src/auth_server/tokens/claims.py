@@ -1,19 +1,35 @@
 """The payload of an access token (pure, RFC 9068 section 2.2)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from farseal.vocabulary import REGISTERED_CLAIMS
 
-if TYPE_CHECKING:
-    from auth_server.grants.service import Grant
+
+class Granted(Protocol):
+    """What a token says of a grant; `auth_server.grants.service.Grant` is one."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def client_id(self) -> str: ...
+    @property
+    def audience(self) -> tuple[str, ...]: ...
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+    @property
+    def roles(self) -> tuple[str, ...]: ...
+    @property
+    def claims(self) -> Mapping[str, Any]: ...
+    @property
+    def auth_time(self) -> int | None: ...
 
 
 class ReservedClaimError(Exception):
     """A mapped attribute would speak as a registered claim. A fault of the configuration, named by its claim."""
 
 
-def access_token_payload(grant: "Grant", *, issuer: str, now: int, lifetime: int, jti: str) -> dict[str, Any]:
+def access_token_payload(grant: Granted, *, issuer: str, now: int, lifetime: int, jti: str) -> dict[str, Any]:
     """The claims of a token for ``grant``, issued at ``now`` and dead at ``now + lifetime`` (seconds).
 
     Always ``iss sub aud exp iat jti client_id``. ``scope`` and ``roles`` only when there are any (2.2.3),
