@@ -9,21 +9,22 @@ def howto(addresses: Addresses, state: State) -> str:
     """Give the lines; none needs editing, and they work in sh, bash and zsh."""
     take = """python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])'"""
     login = f"TOKEN=$(curl -s -u {{}} -X POST {addresses.issuer}/api/tokens | {take})"
-    bearer = '-H "Authorization: Bearer $TOKEN"'
+    curl = """curl -sw '\\n' -H "Authorization: Bearer $TOKEN\""""
     note = """-H 'Content-Type: application/json' -d '{"title": "Hello", "body": "Written by hand."}'"""
     people = {name: f"{name}:{password}" for name, password in PASSWORDS.items()}
     return f"""\
 It is all running. Paste into another terminal:
 
   {login.format(people["alice"])}
-  curl -s {bearer} {note} {addresses.notes}/notes
-  curl -s {bearer} {addresses.notes}/notes
-  curl -s {bearer} {addresses.reports}/reports/mine
-  curl -s {bearer} {addresses.reports}/reports/org
+  {curl} {note} {addresses.notes}/notes
+  {curl} {addresses.notes}/notes
+  {curl} {addresses.reports}/reports/mine
+  {curl} {addresses.reports}/reports/org
 
-  # bob is no analyst: 403
+bob is no analyst, so the last one is refused:
+
   {login.format(people["bob"])}
-  curl -si {bearer} {addresses.reports}/reports/org
+  {curl} {addresses.reports}/reports/org
 
-Others: {", ".join(people.values())}. Logs: {state.logs}
+People: {", ".join(people.values())}. Logs: {state.logs}
 Ctrl-C stops everything."""

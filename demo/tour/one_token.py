@@ -34,6 +34,8 @@ async def play(stage: Stage) -> Figures:
     created = await stage.request("POST", notes, token=stage.token, body=new)
     listed = await stage.request("GET", notes, token=stage.token)
     reported = await stage.request("GET", f"{stage.addresses.reports}/reports/mine", token=stage.token)
+    if created.status == 201:
+        stage.left_behind.append(f"{notes}/{created.body['id']}")
     ids = [note["id"] for note in listed.body["notes"]] if listed.status == 200 else []
     return Figures(
         logins=await stage.issuer_requests() - before,

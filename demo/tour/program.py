@@ -75,4 +75,5 @@ async def tour(stack: Stack, screen: Screen) -> bool:
                     verdict = Verdict(scene.number, scene.title, "could not be played", (fault,))
             screen.verdict(verdict)
             held = held and verdict.holds
+        await stage.clear_up()
     return held

@@ -50,6 +50,8 @@ class Stage:
         """alice's, of act 1."""
         self.short_lived = ""
         """A real token for resource_a that dies while the tour goes on."""
+        self.left_behind: list[str] = []
+        """URLs of what the acts have made."""
 
     async def request(
         self,
@@ -68,6 +70,11 @@ class Stage:
                 return Answer(response.status, json.loads(text))
             except ValueError:
                 return Answer(response.status, None)
+
+    async def clear_up(self) -> None:
+        """Delete what the acts have made: the visitor begins with a clean list."""
+        while self.left_behind:
+            await self.request("DELETE", self.left_behind.pop(), token=self.token)
 
     async def login(self, username: str, *, resources: Sequence[str] = ()) -> str:
         """Log in with a password; give the access token.

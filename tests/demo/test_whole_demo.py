@@ -1,11 +1,16 @@
 """The whole demo, as a visitor starts it: real services, real tour."""
 
+import json
 import re
+import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from demo.postgres import EmbeddedPostgres
 from demo.processes import bare_environment
 from demo.services import Addresses
 from demo.stack import is_busy
@@ -15,26 +20,83 @@ ACTS = ("One token", "No call back", "Unplugged", "Attacks", "Speed")
 SECRET = re.compile(r"eyJ[A-Za-z0-9_-]{20,}\.|wonderland-9|postgresql://[^:/]+:[^@]+@")
 
 
-def test_once(reachable_directory: Path, free_base_port: int) -> None:
-    """ONCE=1: every claim holds, exit 0, nothing stays but the state; no secret in what it printed or logged."""
-    done = subprocess.run(
+@pytest.fixture
+def settings(reachable_directory: Path, free_base_port: int) -> dict[str, str]:
+    """A demo of its own: other ports, other state."""
+    return bare_environment() | {"DEMO_PORT": str(free_base_port), "DEMO_STATE_DIR": str(reachable_directory)}
+
+
+def start(settings: dict[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
         [sys.executable, "-m", "demo"],
         cwd=CHECKOUT,
-        env=bare_environment()
-        | {"ONCE": "1", "DEMO_PORT": str(free_base_port), "DEMO_STATE_DIR": str(reachable_directory)},
-        capture_output=True,
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=150,
-        check=False,
+        start_new_session=True,
     )
-    shown = done.stdout + done.stderr
-    assert done.returncode == 0, shown
+
+
+def test_a_visit(settings: dict[str, str], reachable_directory: Path, free_base_port: int) -> None:
+    """Every claim holds, the printed lines work as they are, no secret is shown or logged, Ctrl-C leaves nothing."""
+    with start(settings) as demo:
+        try:
+            lines = read_until(demo, "Ctrl-C stops everything")
+            pasted = subprocess.run(
+                ["sh", "-c", "\n".join(line for line in lines if line.startswith("  "))],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            )
+            demo.send_signal(signal.SIGINT)
+            rest, _ = demo.communicate(timeout=30)
+        finally:
+            demo.kill()
+    assert demo.returncode == 0, rest
     for title in ACTS:
-        assert re.search(rf"held +\d\. {title}: ", done.stdout), shown
+        assert any(re.match(rf"held +\d\. {title}: ", line) for line in lines), "".join(lines)
+
+    created, listed, mine, org, refused = map(json.loads, pasted.stdout.splitlines())
+    assert created["title"] == "Hello"
+    assert [note["title"] for note in listed["notes"]] == ["Hello"]
+    assert mine["notes"]["count"] == 1
+    assert mine["subject"] == created["owner"]
+    assert org["org_id"] == "acme"
+    assert refused["status"] == 403
+
     state = reachable_directory / str(free_base_port)
-    logs = [file.read_text(errors="replace") for file in (state / "logs").iterdir()]
+    shown = "".join(line for line in lines if not line.startswith(("  ", "People:")))
     assert not SECRET.search(shown)
-    assert not any(SECRET.search(log) for log in logs)
+    for log in (state / "logs").iterdir():
+        assert not SECRET.search(log.read_text(errors="replace")), log
     for file in (state / "secrets").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert not any(is_busy(port) for port in Addresses(free_base_port).ports)
+
+
+def test_a_visitors_server(settings: dict[str, str], reachable_directory: Path, free_base_port: int) -> None:
+    """DEMO_DATABASE_URL: two databases and two roles there, told by name, and all services work on them."""
+    with (
+        EmbeddedPostgres(reachable_directory / "the visitor's", durable=False) as server,
+        start(settings | {"DEMO_DATABASE_URL": server.dsn()}) as demo,
+    ):
+        try:
+            lines = read_until(demo, "held   1. One token")
+            demo.send_signal(signal.SIGINT)
+            demo.communicate(timeout=30)
+        finally:
+            demo.kill()
+    assert demo.returncode == 128 + signal.SIGINT
+    assert any(f"database farseal_auth_{free_base_port}, " in line for line in lines)
+    assert not (reachable_directory / str(free_base_port) / "postgres").exists()
+
+
+def read_until(process: "subprocess.Popen[str]", text: str) -> list[str]:
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not lines or text not in lines[-1]:
+        lines.append(process.stdout.readline())
+        assert lines[-1], "".join(lines)
+    return lines
