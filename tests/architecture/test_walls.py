@@ -43,11 +43,11 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     [
         ("shared/src/farseal/encoding.py", "import farseal.verify", "built in floors"),
         ("shared/src/farseal/service/logs.py", "import farseal.verify", "knows nothing of verification"),
-        ("shared/src/farseal/web.py", "import structlog", "does not need the service kit"),
+        ("shared/src/farseal/web/__init__.py", "import structlog", "does not need the service kit"),
         ("auth_server/src/auth_server/app.py", "import farseal.jwks", "issues and does not verify"),
         ("resource_a/src/resource_a/app.py", "import resource_b", "independent of each other"),
         ("resource_b/src/resource_b/app.py", "import auth_server", "independent of each other"),
-        ("shared/src/farseal/web.py", "import auth_server", "imports no service"),
+        ("shared/src/farseal/web/__init__.py", "import auth_server", "imports no service"),
         ("shared/src/farseal/claims.py", "import time", "pure modules"),
         ("auth_server/src/auth_server/grants/rules.py", "import asyncpg", "pure modules"),
         ("resource_a/src/resource_a/app.py", "import jwt", "no cryptography of their own"),
