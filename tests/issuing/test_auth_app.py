@@ -214,6 +214,31 @@ async def test_keys_that_break_while_it_runs_are_told_and_not_used(dsn: str, tmp
     await running(environment(dsn, tmp_path), test)
 
 
+async def test_a_refresh_that_fails_in_a_way_nobody_foresaw_is_told(dsn: str, tmp_path: Path) -> None:
+    """A table that is gone: readiness says so, the keys in memory sign on, and repairing it is enough."""
+
+    async def test(where: Running, http: aiohttp.ClientSession) -> None:
+        conn = await asyncpg.connect(dsn)
+        try:
+            await conn.execute("ALTER TABLE signing_keys RENAME TO elsewhere")
+
+            async def is_told() -> bool:
+                return (await readiness(http, where))[1] == {"keyring": "unexpected UndefinedTableError"}
+
+            await until(is_told)
+            assert (await login(http))[0] == 200
+            await conn.execute("ALTER TABLE elsewhere RENAME TO signing_keys")
+        finally:
+            await conn.close()
+
+        async def is_ready() -> bool:
+            return (await readiness(http, where))[0] == 200
+
+        await until(is_ready)
+
+    await running(environment(dsn, tmp_path), test)
+
+
 async def test_addresses_are_told_apart_behind_our_own_proxy_only(dsn: str, tmp_path: Path) -> None:
     """A trusted proxy names the client; a stranger who names another address is counted as itself."""
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from auth_server.keys.generation import generate, to_der
 from auth_server.keys.keyring import Keyring, KeyringError
-from auth_server.keys.sealing import Kek
+from auth_server.keys.sealing import Kek, seal
 from auth_server.storage import signing_keys
 from farseal.environment import Secret
 from farseal.service.postgres import DatabaseUnavailable, Pool, create_pool
@@ -149,6 +150,17 @@ async def test_keys_that_changed_places_are_refused(pool: Pool) -> None:
           FROM signing_keys o WHERE o.kid <> k.kid
     """)
     with pytest.raises(KeyringError, match="altered"):
+        await keyring(pool).prepare(now=NOW)
+
+
+async def test_a_key_under_a_name_that_is_not_its_own_is_refused(pool: Pool) -> None:
+    """The kid is the thumbprint: verifiers would look for another key, even when the KEK's owner sealed it so."""
+    ring = keyring(pool)
+    await ring.prepare(now=NOW)
+    kid = ring.active_key().kid
+    sealed = seal(to_der(generate(2048)), kek=KEK, kid=kid)
+    await pool.execute("UPDATE signing_keys SET sealed_private_key = $2 WHERE kid = $1", kid, sealed)
+    with pytest.raises(KeyringError, match="is not the key that its kid names"):
         await keyring(pool).prepare(now=NOW)
 
 

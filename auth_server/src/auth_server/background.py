@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 
+from farseal.service.postgres import DatabaseUnavailable, database_errors
+
 log = structlog.get_logger(__name__)
 
 _RANDOM = random.SystemRandom()
@@ -18,14 +20,17 @@ async def repeating(name: str, work: Callable[[], Awaitable[object]], *, every_s
     """Do ``work`` about every so many seconds until the block ends.
 
     Jitter keeps replicas that started together from asking together for ever. An error is logged and does not end the
-    repetition.
+    repetition; a database that is away is no error of the work.
     """
 
     async def run() -> None:
         while True:
             await asyncio.sleep(every_seconds * _RANDOM.uniform(0.8, 1.2))
             try:
-                await work()
+                with database_errors():
+                    await work()
+            except DatabaseUnavailable as error:
+                log.warning("background work postponed", work=name, reason=error.detail)
             except Exception:
                 log.exception("background work failed", work=name)
 

@@ -72,14 +72,20 @@ class Refresher:
         await self._turn()
 
     async def refresh(self) -> None:
-        """One look at the database, and one publication if it is due. Whatever fails is told, counted and left as it
-        was: the next look is soon."""
+        """One look at the database, and one publication if it is due.
+
+        What fails is told, counted and leaves everything as it was: the next look is soon. Errors that nobody has
+        foreseen are told and raised.
+        """
         try:
             await self._turn()
         except DatabaseUnavailable:
             self._note("the database is away", tell=False)
         except KeyringError as error:
             self._note(str(error))
+        except Exception as error:
+            self._note(f"unexpected {type(error).__name__}")
+            raise
         else:
             self._failure = None
 
