@@ -291,6 +291,16 @@ def test_the_module_runs_as_a_command(rules_file) -> None:
     assert (gone.returncode, err) == (0, "")
 
 
+def test_a_module_beside_the_caller_is_found(tmp_path) -> None:
+    """The installed command does not have the working directory on its path; what is asked about is there."""
+    (tmp_path / "my_service.py").write_text(
+        "from farseal.access import parse_rules\nRULES = parse_rules('GET /a public')"
+    )
+    command = [sys.executable, "-P", "-m", "farseal", "explain", "GET", "/a", "--app", "my_service:RULES"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 async def test_setup_without_rules_leaves_the_handlers_alone(capsys) -> None:
     """No rules at all is a way to use the library."""
     app = web.Application()

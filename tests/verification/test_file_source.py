@@ -349,6 +349,23 @@ async def test_a_change_that_keeps_size_inode_and_time_is_found_while_the_file_i
         await until(lambda: kids(source) == {"second"})
 
 
+async def test_a_file_that_has_not_changed_is_not_read_again(directory, monkeypatch) -> None:
+    """Once it is older than a clock's tick, looking at it from outside is enough."""
+    at = int((directory / "jwks.json").stat().st_mtime) + 10
+    read: list[int] = []
+    real = file_source._read_documents
+
+    def counted(directory_fd: int, issuer: str, digest: bytes) -> object:
+        read.append(directory_fd)
+        return real(directory_fd, issuer, digest)
+
+    monkeypatch.setattr(file_source, "_read_documents", counted)
+    async with DirectorySource(directory, ISSUER, poll_seconds=0.02, clock=lambda: at) as source:
+        await asyncio.sleep(0.3)
+        assert len(read) == 1
+        assert source.status().ages == {ISSUER: 10}
+
+
 async def test_a_standing_fault_is_logged_again_now_and_then(tmp_path, caplog, monkeypatch) -> None:
     """Once a minute, so that whoever looks at the log sees it; here every tenth of a second."""
     monkeypatch.setattr(file_source, "REMINDER_SECONDS", 0.1)

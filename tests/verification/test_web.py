@@ -202,6 +202,25 @@ async def test_targets_that_only_a_socket_can_send(aiohttp_server, settings, tar
     assert await raw(server.port, target) == status
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param([b"Authorization: Bearer \xff\xfe"], 400, id="not-ascii"),
+        pytest.param([b"Authorization: Bearer a\x01b"], 400, id="control-byte"),
+        pytest.param([b"Authorization: Bearer"], 400, id="no-token"),
+        pytest.param([b"Authorization:"], 401, id="empty"),
+        pytest.param([b"Authorization: \xff"], 401, id="no-scheme"),
+        pytest.param([b"Authorization: Bearer a", b"authorization: Bearer a"], 400, id="two"),
+        pytest.param([b"Authorization: Bearer a,b"], 400, id="joined"),
+        pytest.param([b"X: y", b"Proxy-Authorization: Bearer a"], 401, id="another-header"),
+    ],
+)
+async def test_headers_that_only_a_socket_can_send(aiohttp_server, settings, headers, status) -> None:
+    """Bytes of any kind end in a refusal of the right kind, never in a server error."""
+    server = await aiohttp_server(notes_app(settings))
+    assert await raw(server.port, b"/notes", *headers) == status
+
+
 async def test_a_header_of_100_kilobytes_is_no_server_error(aiohttp_server, settings) -> None:
     """aiohttp refuses it before anything of ours is asked."""
     server = await aiohttp_server(notes_app(settings))
@@ -448,7 +467,7 @@ async def test_a_route_that_nobody_may_call_is_told(settings, caplog, tmp_path) 
     with caplog.at_level(logging.WARNING, "farseal"):
         await start(app)
     told = [record.message.split(" has no rule")[0] for record in caplog.records if "no rule" in record.message]
-    assert told == ["GET /forgotten", "GET /static", "HEAD /static"]
+    assert told == ["GET /forgotten", "GET /static"]
 
 
 def test_setup_is_called_once_and_in_time(settings) -> None:

@@ -63,8 +63,10 @@ def overridden(app: web.Application, rules: AccessRules) -> Iterator[str]:
 
 
 def undecided(app: web.Application, rules: AccessRules) -> Iterator[str]:
-    """Routes that no rule is about and whose handlers require nothing: nobody may call them."""
+    """Routes that no rule is about and whose handlers require nothing: nobody may call them. HEAD goes with GET."""
     for route, method in _answered(app):
+        if method == "HEAD":
+            continue
         if requirement_of(route.handler, method) is None and not rules.may_answer(method, pattern_of(route)):
             yield f"{method} {path_of(route)}"
 
