@@ -207,7 +207,7 @@ def _fails(password: str) -> None:
 def test_a_traceback_shows_no_locals_and_no_secret(stream, form) -> None:
     """Files, lines and functions of the whole chain; messages are redacted, locals are not there."""
     configure_logging("kit", format=form, stream=stream)
-    password = "-".join(("hunter2", "real"))
+    password = "hunter2-real"
     try:
         try:
             _fails(password)

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from farseal.problems import problem
@@ -18,7 +19,7 @@ MAX_LINE_BYTES: Final = 8 * 1024
 """Of the request line: no path or query of ours comes near."""
 
 MAX_FIELD_BYTES: Final = 20 * 1024
-"""Of one header with its name: a token of 16 KiB, the most that a verifier reads, fits."""
+"""Of one header's value: a token of 16 KiB, the most that a verifier reads, fits."""
 
 MAX_FIELDS: Final = 64
 
@@ -57,6 +58,19 @@ class Connection(web.RequestHandler):
     def busy(self) -> bool:
         """Whether a request is being served or waits to be."""
         return self._request_in_progress or bool(self._messages)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; a body that it cannot parse ends the handler's wait for it.
+
+        aiohttp queues the parser's error behind the request whose body is broken, and that request waits for the rest.
+        """
+        super().data_received(data)
+        current = self._current_request
+        if current is not None and self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            content = current.content
+            if not content.is_eof():
+                content.set_exception(web.RequestPayloadError())
+                content.feed_eof()
 
     def handle_error(
         self,
