@@ -152,10 +152,21 @@ def _change(item: Item, state: State) -> Change:
         return Change(item.kind, item.key, "create", fields, after, _needs_secret(item, after, state))
     after = {**before, **item.fields}
     fields = tuple(
-        FieldChange(name, before[name], value) for name, value in item.fields.items() if before[name] != value
+        FieldChange(name, before[name], value) for name, value in item.fields.items() if not _same(before[name], value)
     )
     needs_secret = _needs_secret(item, after, state)
     return Change(item.kind, item.key, "update" if fields else "unchanged", fields, after, needs_secret)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal as JSON: unlike in Python, true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
 
 
 def _needs_secret(item: Item, after: Mapping[str, Any], state: State) -> bool:

@@ -77,7 +77,7 @@ def with_pool(work: Callable[[Pool], Awaitable[T]]) -> T:
                 name="farseal-auth",
                 max_size=2,
                 command_seconds=STATEMENT_SECONDS,
-                wait_seconds=0,
+                wait_seconds=2.0,
             )
             try:
                 with database_errors():
