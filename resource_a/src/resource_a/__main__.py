@@ -7,12 +7,11 @@ import argparse
 import os
 import sys
 
-from farseal.environment import SettingsError, together
+from farseal.environment import SettingsError
 from farseal.errors import FarsealError
 from farseal.service.logs import configure_logging
-from farseal.settings import TrustSettings
 from resource_a.app import SERVICE, migrate_database, run_server
-from resource_a.settings import Settings
+from resource_a.settings import Settings, load_all
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -34,9 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve() -> int:
-    settings, trust = together(
-        lambda: Settings.from_environ(os.environ), lambda: TrustSettings.from_environ(os.environ)
-    )
+    settings, trust = load_all(os.environ)
     configure_logging(SERVICE, level=settings.log_level, format=settings.log_format)
     return run_server(settings, trust)
 

@@ -1,6 +1,7 @@
 """Composition: settings in, a protected application out, and the process around it."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -18,10 +19,10 @@ from resource_a.http.notes import CLOCK, NOTES, delete_note, get_note, get_notes
 from resource_a.http.openapi import PATH as OPENAPI_PATH
 from resource_a.http.openapi import get_openapi
 from resource_a.service import Notes
-from resource_a.settings import MAX_REQUEST_BYTES, PREFIX, Settings
+from resource_a.settings import MAX_REQUEST_BYTES, PREFIX, Settings, load_all
 from resource_a.storage.database import migrate, open_pool, require_migrated
 
-__all__ = ["RULES", "create_app", "migrate_database", "run_server"]
+__all__ = ["RULES", "create_app", "from_environment", "migrate_database", "run_server"]
 
 SERVICE = "resource_a"
 
@@ -63,6 +64,17 @@ def create_app(
     setup(app, trust, rules=RULES, clock=clock, readiness=readiness)
     requests.install(app, metrics=metrics)
     return app
+
+
+def from_environment() -> web.Application:
+    """The application as this process's environment sets it.
+
+    For `python -m farseal explain --app resource_a.app:from_environment METHOD PATH`, which then knows the routes, too.
+
+    Raises:
+        SettingsError: naming every fault at once.
+    """
+    return create_app(*load_all(os.environ))
 
 
 def run_server(settings: Settings, trust: TrustSettings) -> int:

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from farseal.environment import Secret, boolean, choice, duration, integer, load, setting, url
+from farseal.environment import Secret, boolean, choice, duration, integer, load, setting, together, url
 from farseal.environment import port as tcp_port
 from farseal.service.logs import Format
+from farseal.settings import TrustSettings
 
 PREFIX: Final = "RESOURCE_A_"
 
@@ -77,3 +78,12 @@ class Settings:
             SettingsError: naming every fault at once.
         """
         return load(cls, environ, PREFIX)
+
+
+def load_all(environ: Mapping[str, str]) -> tuple[Settings, TrustSettings]:
+    """Everything this service is set by: its own variables and the library's.
+
+    Raises:
+        SettingsError: naming every fault of both at once.
+    """
+    return together(lambda: Settings.from_environ(environ), lambda: TrustSettings.from_environ(environ))

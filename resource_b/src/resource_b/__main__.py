@@ -4,11 +4,10 @@ import argparse
 import os
 import sys
 
-from farseal.environment import SettingsError, together
+from farseal.environment import SettingsError
 from farseal.service.logs import configure_logging
-from farseal.settings import TrustSettings
 from resource_b.app import SERVICE, run_server
-from resource_b.settings import Settings
+from resource_b.settings import load_all
 
 EXIT_SETTINGS = 2
 
@@ -17,14 +16,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Read the settings and serve; 2 when they have faults, all of which are told."""
     argparse.ArgumentParser(prog="python -m resource_b", description=__doc__).parse_args(arguments)
     try:
-        settings, trust = together(
-            lambda: Settings.from_environ(os.environ), lambda: TrustSettings.from_environ(os.environ)
-        )
+        settings, trust = load_all(os.environ)
+        configure_logging(SERVICE, level=settings.log_level, format=settings.log_format)
+        return run_server(settings, trust)
     except SettingsError as error:
         sys.stderr.write(f"{SERVICE}: {error}\n")
         return EXIT_SETTINGS
-    configure_logging(SERVICE, level=settings.log_level, format=settings.log_format)
-    return run_server(settings, trust)
 
 
 if __name__ == "__main__":

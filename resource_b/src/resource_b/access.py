@@ -13,5 +13,7 @@ RULES: Final = parse_rules(
 )
 """First match wins, and what no rule names is denied. A public path is so for every method: those it lacks are 405.
 
-    python -m farseal explain --app resource_b.app:RULES GET /reports/org
+    python -m farseal explain --app resource_b.app:from_environment GET /reports/org
+
+tells what the handler requires as well; with ``resource_b.app:RULES`` it needs no settings and knows this table alone.
 """

@@ -1,5 +1,6 @@
 """Composition: settings in, a protected application out, and the process around it."""
 
+import os
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -16,9 +17,9 @@ from resource_b.http.openapi import PATH as OPENAPI_PATH
 from resource_b.http.openapi import get_openapi
 from resource_b.http.reports import NOTES_CLIENT, get_my_report, get_org_report
 from resource_b.notes_client import Bounds, NotesClient, open_session
-from resource_b.settings import PREFIX, Settings
+from resource_b.settings import PREFIX, Settings, load_all
 
-__all__ = ["RULES", "create_app", "run_server"]
+__all__ = ["RULES", "create_app", "from_environment", "run_server"]
 
 SERVICE = "resource_b"
 
@@ -56,6 +57,17 @@ def create_app(
     setup(app, trust, rules=RULES, clock=clock, readiness=readiness)
     requests.install(app, metrics=metrics)
     return app
+
+
+def from_environment() -> web.Application:
+    """The application as this process's environment sets it.
+
+    For `python -m farseal explain --app resource_b.app:from_environment METHOD PATH`, which then knows the routes, too.
+
+    Raises:
+        SettingsError: naming every fault at once.
+    """
+    return create_app(*load_all(os.environ))
 
 
 def run_server(settings: Settings, trust: TrustSettings) -> int:
