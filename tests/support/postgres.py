@@ -31,6 +31,10 @@ from demo.processes import wait_until_gone
 ELSEWHERE = "FARSEAL_TEST_DATABASE_URL"
 RUN_DIRECTORY = "FARSEAL_TEST_RUN_DIRECTORY"
 """Tells the workers of one run where they meet."""
+LIFELINE = "lifeline"
+"""Name of the pipe."""
+NOTE = "server.json"
+"""Name of the file that says how to connect; it holds a password."""
 MAX_CONNECTIONS = 200
 
 NewDatabase = Callable[[], Awaitable[str]]
@@ -74,23 +78,27 @@ class Run:
     """
 
     def __init__(self, directory: Path | None) -> None:
-        self.is_first = directory is None
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="farseal-test-"))
-        self._pipe = self.directory / "lifeline"
+        self._directory = directory
         self._writer: int | None = None
         self._server: EmbeddedPostgres | None = None
-        if self.is_first:
-            self.directory.chmod(0o711)  # the server's own user passes through
-            os.mkfifo(self._pipe, 0o600)
+
+    @property
+    def directory(self) -> Path:
+        """Where they meet; made when first asked for."""
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="farseal-test-"))
+            self._directory.chmod(0o711)  # the server's own user passes through
+            os.mkfifo(self._directory / LIFELINE, 0o600)
             # Reading and writing, because opening for writing alone waits for a reader.
-            self._writer = os.open(self._pipe, os.O_RDWR)
+            self._writer = os.open(self._directory / LIFELINE, os.O_RDWR)
+        return self._directory
 
     def server(self) -> TestServer:
         """Start the server, or find the one another process has started."""
         elsewhere = os.environ.get(ELSEWHERE)
         if elsewhere:
             return TestServer(elsewhere)
-        note = self.directory / "server.json"
+        note = self.directory / NOTE
         with (self.directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not note.exists():
@@ -99,24 +107,25 @@ class Run:
 
     def end(self) -> None:
         """Stop the server, wait until it is gone, leave nothing."""
-        if not self.is_first or self._writer is None:
+        if self._writer is None:  # not the first, or nobody asked
             return
+        guard: int | None = None  # read before the end: the folder goes with the server
+        with contextlib.suppress(OSError):
+            guard = json.loads((self.directory / NOTE).read_text())["guard"]
         os.close(self._writer)
         self._writer = None
         if self._server is not None:
             self._server.stop()
-        else:
-            with contextlib.suppress(OSError, ValueError):
-                note = json.loads((self.directory / "server.json").read_text())
-                wait_until_gone(note["guard"], 15.0)
+        elif guard is not None:
+            wait_until_gone(guard, 15.0)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _start(self) -> dict[str, object]:
         # With O_RDONLY this process is no writer: it may end without the server, and cannot keep it alive.
-        lifeline = os.open(self._pipe, os.O_RDONLY)
+        lifeline = os.open(self.directory / LIFELINE, os.O_RDONLY)
         try:
             self._server = EmbeddedPostgres(
-                self.directory / "postgres",
+                self.directory,
                 durable=False,
                 max_connections=MAX_CONNECTIONS,
                 lifeline=lifeline,
@@ -169,7 +178,8 @@ def configure(config: pytest.Config) -> None:
     """Meet the other processes of this run (the hook ``pytest_configure``)."""
     given = os.environ.get(RUN_DIRECTORY) if hasattr(config, "workerinput") else None
     run = Run(None if given is None else Path(given))
-    os.environ[RUN_DIRECTORY] = str(run.directory)
+    if given is None and config.getoption("numprocesses", None):
+        os.environ[RUN_DIRECTORY] = str(run.directory)  # workers inherit it
     config.stash[RUN] = run
 
 
