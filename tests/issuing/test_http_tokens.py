@@ -478,7 +478,7 @@ async def test_too_many_logins_at_once_are_told_to_come_back(new_database: NewDa
     await seed(dsn)
 
     def narrow() -> PasswordHasher:
-        return PasswordHasher(workers=1, waiting=0, memory_kib=64 * 1024)
+        return PasswordHasher(workers=1, waiting=0, memory_kib=64 * 1024, time_cost=20)
 
     server = AuthServer(environment(dsn, tmp_path), hasher=narrow)
     where = await asyncio.to_thread(server.__enter__)
