@@ -54,10 +54,10 @@ class Settings:
 GOOD = {"NOTES_DATABASE_URL": DSN, "NOTES_NAME": "n"}
 
 
-def faults_of(environ: dict[str, str], **options: object) -> tuple[str, ...]:
+def faults_of(environ: dict[str, str]) -> tuple[str, ...]:
     """The faults that loading these variables tells."""
     with pytest.raises(SettingsError) as caught:
-        load(Settings, environ, PREFIX, **options)
+        load(Settings, environ, PREFIX)
     return caught.value.faults
 
 

@@ -18,16 +18,20 @@ LOCK = 4711
 
 
 @pytest.fixture
-async def connect(new_database):
-    """Opens connections to one new database, closed at the end."""
-    dsn = await new_database()
+async def dsn(new_database):
+    """One new database."""
+    return await new_database()
+
+
+@pytest.fixture
+async def connect(dsn):
+    """Opens connections to it, closed at the end."""
     opened: list[asyncpg.Connection] = []
 
     async def open_one() -> asyncpg.Connection:
         opened.append(await asyncpg.connect(dsn))
         return opened[-1]
 
-    open_one.dsn = dsn
     yield open_one
     for connection in opened:
         await connection.close()
@@ -130,7 +134,7 @@ async def test_a_failing_file_leaves_nothing_of_itself(tmp_path, connect) -> Non
     assert len(await mended.apply(connection)) == 1
 
 
-async def test_a_run_killed_half_way_leaves_nothing_and_no_lock(tmp_path, connect) -> None:
+async def test_a_run_killed_half_way_leaves_nothing_and_no_lock(tmp_path, connect, dsn) -> None:
     """A process killed inside a migration does not stand in the way of the next one."""
     write(tmp_path / "sql", FIRST | {"0002_slow.sql": "CREATE TABLE half (id int); SELECT pg_sleep(60);"})
     program = textwrap.dedent(
@@ -144,7 +148,7 @@ async def test_a_run_killed_half_way_leaves_nothing_and_no_lock(tmp_path, connec
         """
     )
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, env={"DSN": connect.dsn, "PATH": os.environ["PATH"]}
+        sys.executable, "-c", program, env={"DSN": dsn, "PATH": os.environ["PATH"]}
     )
     connection = await connect()
     sleeping = (
@@ -163,9 +167,9 @@ async def test_a_run_killed_half_way_leaves_nothing_and_no_lock(tmp_path, connec
     assert await tables(connection) == {"a", "b", "whole"}
 
 
-async def test_a_pool_of_ours_can_migrate(tmp_path, connect) -> None:
+async def test_a_pool_of_ours_can_migrate(tmp_path, dsn) -> None:
     """A migration may take longer than the pool allows a statement."""
-    pool = await create_pool(Secret(connect.dsn), command_seconds=0.2)
+    pool = await create_pool(Secret(dsn), command_seconds=0.2)
     async with pool.acquire() as connection:
         applied = await write(tmp_path, {"0001_slow.sql": "SELECT pg_sleep(0.4)"}).apply(connection)
     await pool.close()

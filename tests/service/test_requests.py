@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from typing import Any
 
 import pytest
 import structlog
@@ -10,13 +11,13 @@ from aiohttp import web
 
 from farseal.problems import ProblemError, phrase, problem
 from farseal.service.metrics import ServiceMetrics
-from farseal.service.requests import install, request_id
+from farseal.service.requests import ErrorForm, install, request_id
 
 LEFT = web.AppKey("left", asyncio.Event)
 """Set when a handler has begun to read."""
 
 
-def application(metrics: ServiceMetrics, **options: object) -> web.Application:
+def application(metrics: ServiceMetrics, error_form: ErrorForm | None = None) -> web.Application:
     """Routes that end in every way a handler can end."""
     left = asyncio.Event()
 
@@ -38,7 +39,7 @@ def application(metrics: ServiceMetrics, **options: object) -> web.Application:
     async def unauthorized(_request: web.Request) -> web.Response:
         raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
 
-    async def nothing(_request: web.Request) -> None:
+    async def nothing(_request: web.Request) -> Any:
         return None
 
     async def broken_stream(request: web.Request) -> web.StreamResponse:
@@ -54,7 +55,7 @@ def application(metrics: ServiceMetrics, **options: object) -> web.Application:
 
     app = web.Application()
     app[LEFT] = left
-    install(app, metrics=metrics, **options)
+    install(app, metrics=metrics, error_form=error_form)
     app.router.add_get("/notes/{id}", notes)
     app.router.add_post("/gone", gone)
     for handler in (boom, refuse, away, redirect, unauthorized, nothing, broken_stream):
@@ -259,7 +260,7 @@ async def test_an_error_of_an_unnamed_status_has_a_code(aiohttp_client, metrics)
 
 def test_a_problem_says_what_it_is() -> None:
     """Title of the status unless told; members beside it; a text for logs without secrets of its own."""
-    body = json.loads(problem(404, "note_unknown", "No such note", note=1).body)
+    body = json.loads(str(problem(404, "note_unknown", "No such note", note=1).text))
     assert body.pop("type") == "urn:farseal:problem:note_unknown"
     assert body == {"title": "No such note", "status": 404, "code": "note_unknown", "note": 1}
     assert (phrase(404), phrase(599)) == ("Not Found", "599")

@@ -283,8 +283,8 @@ END = b"\r\n\r\n"
     ("parts", "status", "code"),
     [
         pytest.param([AUTHORIZATION + b"s" * 100_000 + END], 431, "headers_too_large", id="100-kB"),
-        pytest.param([AUTHORIZATION + b"s" * 10_000, b"s" * 90_000 + END], 431, "headers_too_large", id="100-kB-in-parts"),
-        pytest.param([HEAD + b"X: " + b"s" * (MAX_FIELD_BYTES + 1) + END], 431, "headers_too_large", id="one-more-byte"),
+        pytest.param([AUTHORIZATION + b"s" * 10_000, b"s" * 90_000 + END], 431, "headers_too_large", id="in-parts"),
+        pytest.param([HEAD + b"X: " + b"s" * (MAX_FIELD_BYTES + 1) + END], 431, "headers_too_large", id="one-more"),
         pytest.param([HEAD + b"s: 1\r\n" * (MAX_FIELDS + 1) + b"\r\n"], 431, "headers_too_large", id="many-headers"),
         pytest.param([b"GET /" + b"s" * MAX_LINE_BYTES + b" HTTP/1.1" + END], 414, "uri_too_long", id="long-path"),
         pytest.param([AUTHORIZATION + b"s\x01ecret" + END], 400, "request_malformed", id="control-byte"),
@@ -355,12 +355,12 @@ async def test_an_error_outside_of_every_middleware_is_a_bare_500(running, monke
     assert [line["event"] for line in logged] == ["unexpected error outside of the application"]
 
 
-def run_with(on_startup, **options: object) -> int:
+def run_with(on_startup) -> int:
     """The exit code of a service whose start does this."""
     app, metrics = web.Application(), ServiceMetrics("kit")
     app.on_startup.append(on_startup)
     listen = Listen("127.0.0.1", 0)
-    return run(app, listen=listen, ops=None, readiness=Readiness(), metrics=metrics, drain_seconds=0, **options)
+    return run(app, listen=listen, ops=None, readiness=Readiness(), metrics=metrics, drain_seconds=0)
 
 
 def test_a_start_that_fails_is_told_in_one_line(capsys) -> None:
@@ -406,6 +406,94 @@ def test_a_port_taken_between_bind_and_listen_is_explained(monkeypatch, capsys) 
     taken[0].close()
     assert code == 2
     assert "the port is in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("drain", "grace", "asked", "cut"),
+    [
+        pytest.param(0.1, 5.0, 1, False, id="graceful"),
+        pytest.param(0.0, 0.0, 1, True, id="no-grace"),
+        pytest.param(60.0, 60.0, 2, True, id="hurried"),
+    ],
+)
+async def test_a_service_that_is_part_of_something_else_stops_the_same_way(http, drain, grace, asked, cut) -> None:
+    """`Stop` in place of a signal: unready, drained, finished or cut off."""
+    metrics, stop, readiness = ServiceMetrics("kit"), Stop(), Readiness()
+    began, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def slow(_request: web.Request) -> web.Response:
+        began.set()
+        await asyncio.sleep(0.4)
+        return web.Response(text="slow")
+
+    app = service_app(metrics)
+    app.router.add_get("/slow", slow)
+    task = asyncio.ensure_future(
+        serve(
+            app, listen=Listen("127.0.0.1", 0), ops=Listen("127.0.0.1", 0), readiness=readiness, metrics=metrics,
+            drain_seconds=drain, grace_seconds=grace, on_ready=ready.set_result, stop=stop,
+        )
+    )  # fmt: skip
+    listening: Listening = await ready
+    pending = asyncio.ensure_future(http.get(f"{listening.url}/slow"))
+    await began.wait()
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(asked):
+            stop.ask()
+        if not cut:
+            assert (await http.get(f"{listening.ops_url}/readyz")).status == 503
+        async with asyncio.timeout(3):
+            await task
+    assert ("requests cut off" in [line["event"] for line in logged]) is cut
+    if not cut:
+        assert await (await pending).text() == "slow"
+    else:
+        with contextlib.suppress(aiohttp.ClientError):
+            await pending
+
+
+async def test_a_service_told_to_stop_while_it_starts_ends() -> None:
+    """Its start is cancelled; what it had opened is closed."""
+    stop, events = Stop(), []
+
+    async def resources(_app: web.Application):
+        try:
+            stop.ask()
+            await asyncio.sleep(60)
+            yield
+        finally:
+            events.append("closed")
+
+    app, metrics = web.Application(), ServiceMetrics("kit")
+    app.cleanup_ctx.append(resources)
+    async with asyncio.timeout(3):
+        await serve(app, listen=Listen("127.0.0.1", 0), ops=None, readiness=Readiness(), metrics=metrics, stop=stop)
+    assert events == ["closed"]
+
+
+async def test_a_stream_that_breaks_without_the_middleware_is_broken_off() -> None:
+    """An application without `install` is safe as well: no second head is written into a body that had begun."""
+
+    async def begins(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"half")
+        raise RuntimeError("late")
+
+    app, metrics, stop = web.Application(), ServiceMetrics("kit"), Stop()
+    app.router.add_get("/echo", begins)
+    ready = asyncio.get_running_loop().create_future()
+    task = asyncio.ensure_future(
+        serve(
+            app, listen=Listen("127.0.0.1", 0), ops=None, readiness=Readiness(), metrics=metrics,
+            drain_seconds=0, on_ready=ready.set_result, stop=stop,
+        )
+    )  # fmt: skip
+    listening: Listening = await ready
+    answer = await exchange(int(listening.url.rsplit(":", 1)[1]), HEAD + b"\r\n")
+    stop.ask()
+    await task
+    assert answer.endswith(b"\r\n\r\nhalf")
 
 
 async def test_a_clean_up_that_hangs_is_left_behind(monkeypatch) -> None:
