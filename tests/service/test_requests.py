@@ -48,6 +48,13 @@ def application(metrics: ServiceMetrics, error_form: ErrorForm | None = None) ->
         await response.write(b"half")
         raise RuntimeError("late")
 
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        left.set()
+        while True:
+            await response.write(b"x" * 100_000)
+
     async def gone(request: web.Request) -> web.Response:
         left.set()
         await request.read()
@@ -58,7 +65,7 @@ def application(metrics: ServiceMetrics, error_form: ErrorForm | None = None) ->
     install(app, metrics=metrics, error_form=error_form)
     app.router.add_get("/notes/{id}", notes)
     app.router.add_post("/gone", gone)
-    for handler in (boom, refuse, away, redirect, unauthorized, nothing, broken_stream):
+    for handler in (boom, refuse, away, redirect, endless, unauthorized, nothing, broken_stream):
         app.router.add_get(f"/{handler.__name__}", handler)
     return app
 
@@ -222,6 +229,17 @@ async def test_a_client_that_leaves_is_no_error(client, metrics, logged) -> None
     await writer.wait_closed()
     async with asyncio.timeout(2):
         while count(metrics, "POST", "/gone", 499) < 1:  # noqa: ASYNC110 - a counter has no event
+            await asyncio.sleep(0.01)
+    assert [line["event"] for line in logged] == ["request"]
+
+
+async def test_a_client_that_leaves_a_stream_is_no_error(client, metrics, logged) -> None:
+    """Writing to somebody who left fails with one of aiohttp's errors: nothing for the log."""
+    response = await client.get("/endless")
+    await client.app[LEFT].wait()
+    response.close()
+    async with asyncio.timeout(2):
+        while count(metrics, "GET", "/endless", 499) < 1:  # noqa: ASYNC110 - a counter has no event
             await asyncio.sleep(0.01)
     assert [line["event"] for line in logged] == ["request"]
 

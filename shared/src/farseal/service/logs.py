@@ -55,11 +55,11 @@ def configure_logging(
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            format_exception,
+            redact,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             put_first,
-            format_exception,
-            redact,
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
