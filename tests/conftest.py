@@ -3,9 +3,9 @@
 import pytest
 
 from tests.support import postgres
-from tests.support.postgres import database_url, new_database, postgres_server
+from tests.support.postgres import database_url, new_database, postgres_server, reachable_directory
 
-__all__ = ["database_url", "new_database", "postgres_server"]
+__all__ = ["database_url", "new_database", "postgres_server", "reachable_directory"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

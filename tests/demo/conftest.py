@@ -1,9 +1,6 @@
 """Fixtures of the demo's tests."""
 
 import socket
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,11 +17,3 @@ def free_base_port() -> int:
         if port < 65000 and not any(is_busy(one) for one in Addresses(port).ports):
             return port
     raise AssertionError("no free ports")
-
-
-@pytest.fixture
-def reachable_directory() -> Iterator[Path]:
-    """A folder that any user of the machine can pass, unlike pytest's own: root's PostgreSQL is another user."""
-    with tempfile.TemporaryDirectory(prefix="farseal-test-", ignore_cleanup_errors=True) as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)

@@ -171,6 +171,14 @@ async def new_database(postgres_server: TestServer) -> AsyncIterator[NewDatabase
         await postgres_server.drop_database(dsn)
 
 
+@pytest.fixture
+def reachable_directory() -> Iterator[Path]:
+    """A folder that any user of the machine can pass, unlike pytest's own: root's PostgreSQL is another user."""
+    with tempfile.TemporaryDirectory(prefix="farseal-test-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
 RUN = pytest.StashKey[Run]()
 
 
