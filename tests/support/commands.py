@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
 
 from auth_server.cli import main
 from auth_server.cli.session import in_database
@@ -22,7 +23,8 @@ class Commands:
 
     def run(self, *words: str, input: str | bytes | None = None, code: int = 0) -> Result:  # noqa: A002 - click's word
         """Run it; ``code`` is the exit code that it must have. An exception that is no exit is raised."""
-        result = self._runner.invoke(main, words, input=input, env=self.env, prog_name="farseal-auth")
+        with capture_logs():  # the program itself logs to standard error; that is its own test
+            result = self._runner.invoke(main, words, input=input, env=self.env, prog_name="farseal-auth")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, result.output

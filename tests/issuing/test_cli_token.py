@@ -1,0 +1,194 @@
+"""farseal-auth token mint and inspect."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from auth_server.cli.inspection import MalformedTokenError, duration_words, inspect_token, lifetime_words
+from auth_server.keys.keyring import Keyring
+from auth_server.keys.sealing import read_kek
+from farseal.encoding import b64url_decode, b64url_encode
+from tests.support.accounts import NOTES, NOW, accounts_pool, add_client, add_resource, add_user
+from tests.support.postgres import run_apart
+
+ISSUER = "http://127.0.0.1:9000"
+
+
+@pytest.fixture(scope="module")
+def prepared(database_url, tmp_path_factory):
+    """A database with keys, a user and a client; and the settings that open it."""
+    kek_file = tmp_path_factory.mktemp("kek") / "kek"
+    kek_file.touch(0o600)
+    kek_file.write_text(os.urandom(32).hex())
+
+    async def fill() -> None:
+        async with accounts_pool(database_url) as pool:
+            await Keyring(pool, read_kek(kek_file), bits=2048).prepare(now=NOW)
+            async with pool.acquire() as conn:
+                await add_resource(conn, NOTES, "notes:read", "notes:write", claims={"org_id": "org_id"})
+                await add_user(conn, "alice", attributes={"org_id": "acme"}, may={NOTES: ("notes:read",)})
+                await add_client(conn, "nightly", may={NOTES: ("notes:read",)}, seconds=60)
+
+    run_apart(fill())
+    return {
+        "AUTH_SERVER_DATABASE_URL": database_url,
+        "AUTH_SERVER_ISSUER": ISSUER,
+        "AUTH_SERVER_KEK_FILE": str(kek_file),
+    }
+
+
+@pytest.fixture
+def minting(empty_cli, prepared):
+    """Commands with the settings of the prepared database."""
+    empty_cli.env = dict(prepared)
+    return empty_cli
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """The payload, unverified."""
+    claims: dict[str, Any] = json.loads(b64url_decode(token.split(".")[1]))
+    return claims
+
+
+def test_a_minted_token_says_what_a_login_would(minting) -> None:
+    """On standard output is the token and nothing else; its life may be set."""
+    out = minting.out("token", "mint", "--user", "alice", "--resource", NOTES, "--lifetime", "1")
+    claims = claims_of(out.strip())
+    assert claims["iss"] == ISSUER
+    assert claims["aud"] == NOTES
+    assert claims["scope"] == "notes:read"
+    assert claims["org_id"] == "acme"
+    assert claims["client_id"] == "login"
+    assert claims["exp"] == claims["iat"] + 1
+
+
+def test_a_token_for_a_client_is_its_own(minting) -> None:
+    """Subject and client are the same, the life is the client's own; --json is the answer of the token endpoint."""
+    body = minting.json("token", "mint", "--client", "nightly", "--scope", "notes:read")
+    assert (body["token_type"], body["expires_in"], body["scope"]) == ("Bearer", 60, "notes:read")
+    claims = claims_of(body["access_token"])
+    assert claims["sub"] == claims["client_id"] == "nightly"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        pytest.param(("--user", "alice", "--scope", "notes:write"), 1, "invalid_scope", id="scope-not-held"),
+        pytest.param(("--user", "alice", "--resource", "http://x"), 1, "invalid_target", id="resource-not-held"),
+        pytest.param(("--user", "nobody"), 1, "no user", id="unknown-user"),
+        pytest.param(("--client", "nobody"), 1, "no client", id="unknown-client"),
+        pytest.param(("--client", "login"), 1, "unauthorized_client", id="login-for-itself"),
+        pytest.param((), 2, "--user or --client", id="for-nobody"),
+        pytest.param(("--user", "alice", "--client", "nightly"), 2, "--user or --client", id="for-two"),
+        pytest.param(("--user", "alice", "--lifetime", "0"), 2, "lifetime", id="no-life"),
+    ],
+)
+def test_what_would_not_be_granted_is_not_minted(minting, words, code, reason) -> None:
+    """The rules of a login hold for the operator too."""
+    assert reason in minting.refused("token", "mint", *words, code=code)
+
+
+def test_minting_needs_the_right_kek(minting, tmp_path) -> None:
+    """Another KEK, a missing one or a missing setting: exit code 3 and why."""
+    other = tmp_path / "other"
+    other.touch(0o600)
+    other.write_text(os.urandom(32).hex())
+    for file in (other, tmp_path / "missing"):
+        minting.env["AUTH_SERVER_KEK_FILE"] = str(file)
+        minting.refused("token", "mint", "--user", "alice", code=3)
+    minting.env["AUTH_SERVER_ISSUER"] = ""
+    assert "AUTH_SERVER_ISSUER" in minting.refused("token", "mint", "--user", "alice", code=3)
+
+
+def test_a_token_of_ours_is_known_by_its_key(minting, tmp_path) -> None:
+    """Header, claims, life in words and the key; the signature is nowhere in the output."""
+    token = minting.out("token", "mint", "--user", "alice").strip()
+    found = minting.json("token", "inspect", input=token + "\n")
+    assert found["header"]["alg"] == "RS256"
+    assert found["claims"]["org_id"] == "acme"
+    assert found["lifetime"].endswith("5 min in all")
+    assert found["signature"] == f"good: by the key {found['header']['kid']} (active)"
+    file = tmp_path / "token"
+    file.write_text(token)
+    shown = minting.out("token", "inspect", str(file))
+    assert "acme" in shown
+    assert token.rpartition(".")[2] not in shown + json.dumps(found)
+
+
+def test_a_token_of_somebody_else_is_told_apart(minting) -> None:
+    """Altered claims, an unknown kid, another algorithm: each with its own words."""
+    header, _, signature = minting.out("token", "mint", "--user", "alice").strip().split(".")
+    other = b64url_encode(b'{"sub":"bob"}')
+
+    def verdict(head: str) -> str:
+        return str(minting.json("token", "inspect", input=f"{head}.{other}.{signature}")["signature"])
+
+    assert verdict(header).startswith("wrong: the key ")
+    assert "no key of the database" in verdict(b64url_encode(b'{"alg":"RS256","kid":"x"}'))
+    assert "algorithm" in verdict(b64url_encode(b'{"alg":"none"}'))
+
+
+def test_without_a_database_a_token_can_still_be_looked_into(minting) -> None:
+    """The signature is then said to be unchecked."""
+    token = minting.out("token", "mint", "--user", "alice").strip()
+    minting.env["AUTH_SERVER_DATABASE_URL"] = ""
+    found = minting.json("token", "inspect", input=token)
+    assert found["signature"] == "not checked: the database cannot be reached"
+    assert found["claims"]["org_id"] == "acme"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"secret", id="no-dots"),
+        pytest.param(b"secret.secret.secret.secret.secret", id="encrypted"),
+        pytest.param(b"e30.secret!.x", id="not-base64url"),
+        pytest.param(b"e30.c2VjcmV0.x", id="not-json"),
+        pytest.param(b"e30.e30=.e30", id="padded"),
+        pytest.param(b"\xff.secret", id="not-utf-8"),
+        pytest.param("sécret.é.é".encode(), id="not-ascii"),
+        pytest.param(b"x" * 70_000, id="far-too-long"),
+    ],
+)
+def test_what_is_no_token_is_refused_without_being_quoted(minting, text) -> None:
+    """One line, and nothing of what was given."""
+    refusal = minting.refused("token", "inspect", input=text)
+    assert "not a token" in refusal
+    assert "secret" not in refusal
+    assert len(refusal) < 200
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        pytest.param({"exp": NOW + 1}, "expires in 1 s", id="one-second-left"),
+        pytest.param({"exp": NOW}, "expired 0 s ago", id="boundary"),
+        pytest.param({"exp": NOW - 90_061, "iat": NOW - 90_361}, "expired 1 d 1 h ago, 5 min in all", id="long-ago"),
+        pytest.param({}, "it has no exp, so nobody takes it", id="no-exp"),
+        pytest.param({"exp": True}, "it has no exp, so nobody takes it", id="bool-is-no-time"),
+        pytest.param({"exp": "1"}, "it has no exp, so nobody takes it", id="text-is-no-time"),
+        pytest.param({"exp": NOW + 5, "iat": NOW + 10}, "expires in 5 s, -5 s in all", id="backwards"),
+    ],
+)
+def test_a_life_is_told_in_words(claims, words) -> None:
+    """A token dies at exp; the leeway of resource servers is theirs."""
+    assert lifetime_words(claims, now=NOW) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3661, "1 h 1 min"), (90_000, "1 d 1 h")]
+)
+def test_durations_have_two_units_at_most(seconds, words) -> None:
+    """The two largest."""
+    assert duration_words(seconds) == words
+
+
+def test_a_signature_stays_out_of_repr() -> None:
+    """Printing what was taken apart shows no signature."""
+    found = inspect_token("e30.e30.c2VjcmV0", now=NOW)
+    assert "secret" not in repr(found)
+    with pytest.raises(MalformedTokenError):
+        inspect_token("e30.e30", now=NOW)
