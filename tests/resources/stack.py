@@ -117,9 +117,7 @@ def notes_service(dsn: str, trusted: TrustSettings, **changes: Any) -> Any:
     values: dict[str, Any] = {"database_url": Secret(dsn), "migrate_on_start": True, "pool_size": 4}
     settings = resource_a.settings.Settings(**(values | {"command_seconds": 2.0} | changes))
     return running(
-        lambda metrics, readiness: resource_a.app.create_app(
-            settings, trusted, metrics=metrics, readiness=readiness
-        ),
+        lambda metrics, readiness: resource_a.app.create_app(settings, trusted, metrics=metrics, readiness=readiness),
         "resource_a",
     )
 
@@ -129,9 +127,7 @@ def reports_service(notes_url: str, trusted: TrustSettings, **changes: Any) -> A
     values: dict[str, Any] = {"notes_url": notes_url, "notes_timeout_seconds": 1.0}
     settings = resource_b.settings.Settings(**(values | changes))
     return running(
-        lambda metrics, readiness: resource_b.app.create_app(
-            settings, trusted, metrics=metrics, readiness=readiness
-        ),
+        lambda metrics, readiness: resource_b.app.create_app(settings, trusted, metrics=metrics, readiness=readiness),
         "resource_b",
     )
 

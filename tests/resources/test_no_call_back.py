@@ -93,9 +93,7 @@ async def ask_everything(service: Service, paths: list[str], issuer: Issuer) -> 
     return statuses
 
 
-async def test_notes_reach_their_database_alone(
-    auth: ListeningIssuer, database_url: str, tmp_path: Path
-) -> None:
+async def test_notes_reach_their_database_alone(auth: ListeningIssuer, database_url: str, tmp_path: Path) -> None:
     """Every kind of token at every path: the guard refuses nothing, because nothing is tried."""
     published = auth.issuer.publish(tmp_path / "published")
     with only_connects_to(database_of(database_url)) as attempts:
@@ -116,9 +114,7 @@ async def test_notes_reach_their_database_alone(
     assert auth.visits == []
 
 
-async def test_reports_reach_the_notes_service_alone(
-    auth: ListeningIssuer, database_url: str, tmp_path: Path
-) -> None:
+async def test_reports_reach_the_notes_service_alone(auth: ListeningIssuer, database_url: str, tmp_path: Path) -> None:
     """The same for reports, which have no database to reach."""
     published = auth.issuer.publish(tmp_path / "published")
     async with notes_service(database_url, trust_in(auth, published, NOTES)) as notes:

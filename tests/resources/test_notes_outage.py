@@ -165,9 +165,7 @@ async def test_a_database_of_a_later_version_is_refused(new_database: NewDatabas
     async with notes_service(dsn, trust(published, NOTES)):
         pass
     connection = await asyncpg.connect(dsn)
-    await connection.execute(
-        "INSERT INTO schema_migration (number, name, checksum) VALUES (2, '0002_later.sql', 'x')"
-    )
+    await connection.execute("INSERT INTO schema_migration (number, name, checksum) VALUES (2, '0002_later.sql', 'x')")
     await connection.close()
     with pytest.raises(MigrationError, match="0002_later"):
         async with notes_service(dsn, trust(published, NOTES), migrate_on_start=False):

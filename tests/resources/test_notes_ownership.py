@@ -56,9 +56,7 @@ async def test_who_may_do_what(notes: Service, issuer: Issuer, asks: Asks, answe
     mine = await notes.ask("GET", "/notes?limit=100&owner=me", caller.token())
     assert (note_id in {note["id"] for note in mine.json["notes"]}) == asks.same_person
 
-    stale = await notes.ask(
-        "PUT", path, caller.token(), headers={"If-Match": '"9"'}, json={"title": "u", "body": ""}
-    )
+    stale = await notes.ask("PUT", path, caller.token(), headers={"If-Match": '"9"'}, json={"title": "u", "body": ""})
     assert stale.status == (412 if answers is OWN else answers["PUT"])
     requests: dict[str, dict[str, Any]] = {
         "GET": {},
@@ -108,8 +106,6 @@ async def test_a_forged_token_opens_nothing(notes: Service, issuer: Issuer) -> N
     alice = person(issuer)
     created = await notes.ask("POST", "/notes", alice.token(), json={"title": "t"})
     other = Issuer(now=issuer.now, kid="second")
-    forged = sign(
-        compact_json(issuer.header()), compact_json(issuer.claims(sub=alice.subject)), other.key
-    )
+    forged = sign(compact_json(issuer.header()), compact_json(issuer.claims(sub=alice.subject)), other.key)
     answer = await notes.ask("GET", created.headers["Location"], forged)
     assert (answer.status, answer.code) == (401, "signature_invalid")

@@ -165,9 +165,7 @@ async def test_a_failing_notes_service_is_a_502(
         assert (await reports.ask("GET", "/readyz", ops=True)).status == 200
 
 
-async def test_reports_come_back_with_the_notes_service(
-    database_url: str, published: Path, issuer: Issuer
-) -> None:
+async def test_reports_come_back_with_the_notes_service(database_url: str, published: Path, issuer: Issuer) -> None:
     """Down: 502. Up again: 200. Nobody restarts the reports service."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))

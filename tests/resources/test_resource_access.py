@@ -58,9 +58,7 @@ def test_who_may_ask(
     assert left.value.code == (3 if verdict == "denied" else 0)
 
 
-def test_rules_of_two_origins_are_refused(
-    environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_rules_of_two_origins_are_refused(environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The services bring their rules; a file that would open them up is a fault of the settings."""
     monkeypatch.setenv("FARSEAL_ACCESS_RULES_FILE", str(tmp_path / "open.rules"))
     with pytest.raises(SettingsError, match="FARSEAL_ACCESS_RULES_FILE"):

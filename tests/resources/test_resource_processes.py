@@ -21,9 +21,7 @@ def service(url: str, ops_url: str) -> Service:
     return Service(url, ops_url, NO_STOP)  # type: ignore[arg-type] # a process is stopped by its signal
 
 
-async def test_restarts_while_the_issuer_is_absent(
-    new_database: NewDatabase, published: Path, issuer: Issuer
-) -> None:
+async def test_restarts_while_the_issuer_is_absent(new_database: NewDatabase, published: Path, issuer: Issuer) -> None:
     """Nothing answers at the issuer's address, ever: both servers start, verify, restart, and verify the same token."""
     environ = notes_environment(await new_database(), published, RESOURCE_A_MIGRATE_ON_START="true")
     token = issuer.mint()
@@ -138,9 +136,7 @@ async def test_the_log_holds_no_secret(new_database: NewDatabase, published: Pat
     """At the finest level, over good and bad requests: no token, no password, no text of a note."""
     dsn = await new_database()
     good, bad = person_of(issuer).token(), issuer.mint(exp=1)
-    environ = notes_environment(
-        dsn, published, RESOURCE_A_MIGRATE_ON_START="true", RESOURCE_A_LOG_LEVEL="debug"
-    )
+    environ = notes_environment(dsn, published, RESOURCE_A_MIGRATE_ON_START="true", RESOURCE_A_LOG_LEVEL="debug")
     async with serving("resource_a", environ=environ) as one:
         notes = service(one.url, one.ops_url)
         for token in (good, bad, "x.y.z"):

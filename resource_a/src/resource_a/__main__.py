@@ -21,9 +21,7 @@ EXIT_SETTINGS = 2
 def main(arguments: list[str] | None = None) -> int:
     """Do the command; 1 when it cannot be done, 2 when settings have faults, all of which are told."""
     parser = argparse.ArgumentParser(prog="python -m resource_a", description=__doc__)
-    parser.add_argument(
-        "command", nargs="?", choices=("serve", "migrate"), default="serve", help="default: serve"
-    )
+    parser.add_argument("command", nargs="?", choices=("serve", "migrate"), default="serve", help="default: serve")
     command = parser.parse_args(arguments).command
     try:
         return _migrate() if command == "migrate" else _serve()

@@ -42,9 +42,7 @@ class Notes:
     async def page(self, caller: Caller, *, before: int | None, limit: int, only_own: bool) -> Page:
         """Up to ``limit`` of the notes that the caller may read, newest first."""
         async with database_errors(), self._pool.acquire() as conn:
-            return await table.list_page(
-                conn, caller, before=before or MAX_POSITION, limit=limit, only_own=only_own
-            )
+            return await table.list_page(conn, caller, before=before or MAX_POSITION, limit=limit, only_own=only_own)
 
     async def replace(
         self, caller: Caller, note_id: UUID, *, expected: Tags, title: str, body: str, now: int

@@ -39,9 +39,7 @@ class Settings:
         default=False,
         parse=boolean,
     )
-    pool_size: int = setting(
-        "Most connections to the database", unit="connections", default=10, parse=integer(1, 1000)
-    )
+    pool_size: int = setting("Most connections to the database", unit="connections", default=10, parse=integer(1, 1000))
     command_seconds: float = setting(
         "Longest wait for a statement, and for a free connection",
         unit="seconds",

@@ -78,13 +78,9 @@ DELETE: Final = """
 """
 
 
-async def insert(
-    conn: "Connection", note_id: UUID, caller: Caller, *, title: str, body: str, now: datetime
-) -> Note:
+async def insert(conn: "Connection", note_id: UUID, caller: Caller, *, title: str, body: str, now: datetime) -> Note:
     """Store a new note of the caller's."""
-    row = await conn.fetchrow(
-        INSERT, note_id, caller.issuer, caller.subject, caller.org_id, title, body, now
-    )
+    row = await conn.fetchrow(INSERT, note_id, caller.issuer, caller.subject, caller.org_id, title, body, now)
     assert row is not None, "INSERT ... RETURNING gives its row"  # noqa: S101 - for the type checker
     return Note(**row)
 
@@ -105,9 +101,7 @@ async def list_page(conn: "Connection", caller: Caller, *, before: int, limit: i
     if only_own or caller.readable_org is None:
         rows = await conn.fetch(LIST_OWN, caller.issuer, caller.subject, before, asked)
     else:
-        rows = await conn.fetch(
-            LIST_OWN_AND_ORG, caller.issuer, caller.subject, before, asked, caller.readable_org
-        )
+        rows = await conn.fetch(LIST_OWN_AND_ORG, caller.issuer, caller.subject, before, asked, caller.readable_org)
     shown = rows[:limit]
     return Page(
         notes=tuple(_summary(row) for row in shown),
