@@ -30,6 +30,10 @@ def main(options: dict[str, float]) -> int:
         await asyncio.sleep(float(request.query["for"]))
         return web.Response(text="slow")
 
+    async def upload(request: web.Request) -> web.Response:
+        log.info("upload began")
+        return web.Response(text=str(len(await request.read())))
+
     async def resources(_app: web.Application) -> AsyncIterator[None]:
         try:
             if "start_seconds" in options:
@@ -44,6 +48,7 @@ def main(options: dict[str, float]) -> int:
     app.cleanup_ctx.append(resources)
     app.router.add_get("/fast", fast)
     app.router.add_get("/slow", slow)
+    app.router.add_post("/upload", upload)
     return run(
         app,
         listen=Listen("127.0.0.1", int(options.get("port", 0)), "KIT_PORT"),

@@ -126,6 +126,29 @@ async def test_the_listener_closes_before_the_last_request_ends(start, http) -> 
     assert await service.end() == 0
 
 
+async def test_a_body_that_is_still_arriving_is_read_to_its_end(start, http) -> None:
+    """A request counts from its first byte: its body may come in after the listener has closed."""
+    service = await start(drain_seconds=0, grace_seconds=10)
+    closed = asyncio.Event()
+
+    async def body():
+        yield b"first half, "
+        await closed.wait()
+        yield b"second half"
+
+    upload = asyncio.ensure_future(http.post(f"{service.url}/upload", data=body()))
+    await service.event("upload began")
+    service.process.send_signal(signal.SIGTERM)
+    await service.event("draining")
+    with pytest.raises(aiohttp.ClientConnectorError):
+        while True:
+            await http.get(f"{service.url}/fast")
+    closed.set()
+    response = await upload
+    assert (response.status, await response.text()) == (200, "23")
+    assert await service.end() == 0
+
+
 async def test_an_idle_connection_does_not_hold_the_end(start) -> None:
     """Keep-alive connections are closed, not waited for."""
     service = await start(drain_seconds=0, grace_seconds=30)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -227,14 +227,28 @@ async def _finish_requests(runner: web.AppRunner, stop: Stop, grace_seconds: flo
         return
     # Connections that were accepted just before the listener closed get to their first read.
     await asyncio.sleep(0)
-    server.pre_shutdown()
     loop = asyncio.get_running_loop()
     end = loop.time() + grace_seconds
-    while busy := sum(isinstance(one, Connection) and one.busy for one in server.connections):
+    while busy := _close_idle(server.connections):
         if loop.time() >= end or stop.hurried.is_set():
             log.warning("requests cut off", requests=busy)
             return
         await _wait(stop.hurried, 0.02)
+
+
+def _close_idle(connections: Iterable[web.RequestHandler]) -> int:
+    """Close what serves no request, and give the number of the others.
+
+    A busy connection is left alone until it is idle: one that is closed reads no more, and a request whose body is
+    still arriving would wait for the rest of it in vain.
+    """
+    busy = 0
+    for connection in connections:
+        if isinstance(connection, Connection) and connection.busy:
+            busy += 1
+        else:
+            connection.close()
+    return busy
 
 
 async def _clean_up(runner: web.AppRunner) -> None:
