@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from farseal import telemetry
 from farseal.clock import Clock, now
 from farseal.service import postgres, requests
 from farseal.service.metrics import ServiceMetrics
@@ -62,6 +63,7 @@ def create_app(
 
     app.cleanup_ctx.append(database)
     setup(app, trust, rules=RULES, clock=clock, readiness=readiness)
+    telemetry.register(app, metrics.registry)
     requests.install(app, metrics=metrics)
     return app
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from farseal import telemetry
 from farseal.clock import Clock, now
 from farseal.service import requests
 from farseal.service.metrics import ServiceMetrics
@@ -55,6 +56,7 @@ def create_app(
 
     app.cleanup_ctx.append(notes_client)
     setup(app, trust, rules=RULES, clock=clock, readiness=readiness)
+    telemetry.register(app, metrics.registry)
     requests.install(app, metrics=metrics)
     return app
 
