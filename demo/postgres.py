@@ -322,11 +322,17 @@ def reachable(path: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
 
 
+def temporary_directory() -> Path:
+    """Give the temporary directory, or /tmp where that one is of no use: too long for a socket, or closed to others."""
+    wanted = Path(tempfile.gettempdir())
+    short = len(os.fsencode(wanted)) <= SOCKET_PATH_BYTES - 40
+    return wanted if short and (os.geteuid() != 0 or reachable(wanted)) else Path("/tmp")  # noqa: S108 - checked below
+
+
 def short_directory(home: Path, use: str) -> Path:
     """Name a folder under the temporary directory, the same one every time for the same home."""
-    temporary = Path(tempfile.gettempdir())
     digest = hashlib.sha256(f"{use} {os.geteuid()} {home}".encode()).hexdigest()[:12]
-    return temporary / f"farseal-{digest}"
+    return temporary_directory() / f"farseal-{digest}"
 
 
 def owned_directory(directory: Path, *, mode: int, user: str | None = None) -> Path:

@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import asyncpg
@@ -139,6 +140,14 @@ def test_root_below_a_private_folder(home: Path, monkeypatch: pytest.MonkeyPatch
         assert run_apart(answer(server)) == 1
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     assert not server.home.exists()
+
+
+def test_a_long_temporary_directory_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS has long ones, and visitors have longer ones; a socket must fit."""
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "long/" * 30)
+    assert postgres.temporary_directory() == Path("/tmp")
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    assert postgres.temporary_directory() == Path("/tmp")
 
 
 def test_no_wheel_is_said_clearly(monkeypatch: pytest.MonkeyPatch) -> None:

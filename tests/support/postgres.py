@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from demo.postgres import EmbeddedPostgres, write_secret
+from demo.postgres import EmbeddedPostgres, temporary_directory, write_secret
 from demo.processes import wait_until_gone
 
 ELSEWHERE = "FARSEAL_TEST_DATABASE_URL"
@@ -86,7 +86,7 @@ class Run:
     def directory(self) -> Path:
         """Where they meet; made when first asked for."""
         if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="farseal-test-"))
+            self._directory = Path(tempfile.mkdtemp(prefix="farseal-test-", dir=temporary_directory()))
             self._directory.chmod(0o711)  # the server's own user passes through
             os.mkfifo(self._directory / LIFELINE, 0o600)
             # Reading and writing, because opening for writing alone waits for a reader.
@@ -174,7 +174,9 @@ async def new_database(postgres_server: TestServer) -> AsyncIterator[NewDatabase
 @pytest.fixture
 def reachable_directory() -> Iterator[Path]:
     """A folder that any user of the machine can pass, unlike pytest's own: root's PostgreSQL is another user."""
-    with tempfile.TemporaryDirectory(prefix="farseal-test-", ignore_cleanup_errors=True) as directory:
+    with tempfile.TemporaryDirectory(
+        prefix="farseal-test-", dir=temporary_directory(), ignore_cleanup_errors=True
+    ) as directory:
         Path(directory).chmod(0o755)
         yield Path(directory)
 
