@@ -11,6 +11,7 @@ from auth_server.keys.keyring import Keyring
 from auth_server.keys.sealing import read_kek
 from farseal.encoding import b64url_decode, b64url_encode
 from tests.support.accounts import NOTES, NOW, accounts_pool, add_client, add_resource, add_user
+from tests.support.commands import Commands
 from tests.support.postgres import run_apart
 
 ISSUER = "http://127.0.0.1:9000"
@@ -40,10 +41,11 @@ def prepared(database_url, tmp_path_factory):
 
 
 @pytest.fixture
-def minting(empty_cli, prepared):
+def minting(prepared):
     """Commands with the settings of the prepared database."""
-    empty_cli.env = dict(prepared)
-    return empty_cli
+    commands = Commands(prepared["AUTH_SERVER_DATABASE_URL"])
+    commands.env |= prepared
+    return commands
 
 
 def claims_of(token: str) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """The operator's commands: words in, one question to the rooms behind, a table or JSON out."""
 
-from importlib.metadata import version
-
 import click
 
 from auth_server.cli.apply import apply
@@ -14,7 +12,7 @@ from auth_server.cli.user_rights import grant, revoke, role
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(version("farseal-auth-server"), prog_name="farseal-auth")
+@click.version_option(package_name="farseal-auth-server", prog_name="farseal-auth")
 def main() -> None:
     """Farseal's auth server and its operator's tools.
 
