@@ -14,11 +14,13 @@ from typing import TypeVar
 
 from demo.databases import DatabaseError
 from demo.howto import howto
+from demo.places import PlaceError
+from demo.ports import PortBusyError, check_ports
 from demo.postgres import EmbeddedPostgresError
 from demo.screen import Screen
 from demo.services import Addresses
 from demo.settings import Settings
-from demo.stack import PortBusyError, Stack, StackError, check_ports
+from demo.stack import Stack, StackError
 from demo.state import AlreadyRunningError, Lock, State
 from demo.tour.program import tour
 from farseal.environment import SettingsError
@@ -50,7 +52,7 @@ def main(make_stack: Callable[..., Stack] = Stack, play: Tour = tour) -> int:
         return 2
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except (StackError, DatabaseError, EmbeddedPostgresError) as error:
+    except (StackError, DatabaseError, EmbeddedPostgresError, PlaceError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     finally:

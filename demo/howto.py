@@ -1,7 +1,7 @@
 """The lines a visitor can paste into another terminal."""
 
+from demo.seed import PASSWORDS
 from demo.services import Addresses
-from demo.stack import PASSWORDS
 from demo.state import State
 
 

@@ -9,31 +9,32 @@ checkout (below /root, say), from a copy under the temporary directory: no permi
 """
 
 import contextlib
-import hashlib
 import importlib.util
 import os
-import pwd
 import re
 import secrets
 import shutil
 import signal
-import stat
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
 from demo.inspection import command_line
+from demo.places import (
+    SOCKET_PATH_BYTES,
+    owned_directory,
+    reachable,
+    short_directory,
+    write_secret,
+)
 from demo.processes import Guarded, bare_environment, process_exists, wait_until_gone
 
 SUPERUSER = "postgres"
 SERVICE_USER = "nobody"
 """Exists on every Unix, owns nothing and may do nothing."""
 SOCKET_NAME = ".s.PGSQL.5432"
-SOCKET_PATH_BYTES = 100
-"""sun_path holds 104 bytes on macOS and 108 on Linux, its terminator included."""
 START_SECONDS = 60.0
 """Crash recovery on a slow disk takes a while; an ordinary start takes half a second."""
 LEFTOVER_SECONDS = 10.0
@@ -315,51 +316,6 @@ def find_installation() -> Path:
         f"there is no embedded PostgreSQL for this system ({sys.platform}); start one of your own and "
         "set DEMO_DATABASE_URL to it, for instance postgresql://postgres:PASSWORD@127.0.0.1/postgres"
     )
-
-
-def reachable(path: Path) -> bool:
-    """Tell whether a user who owns nothing may pass every folder down to ``path``, and ``path`` itself."""
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
-
-
-def temporary_directory() -> Path:
-    """Give the temporary directory, or /tmp where that one is of no use: too long for a socket, or closed to others."""
-    wanted = Path(tempfile.gettempdir())
-    short = len(os.fsencode(wanted)) <= SOCKET_PATH_BYTES - 40
-    return wanted if short and (os.geteuid() != 0 or reachable(wanted)) else Path("/tmp")  # noqa: S108 - checked below
-
-
-def short_directory(home: Path, use: str) -> Path:
-    """Name a folder under the temporary directory, the same one every time for the same home."""
-    digest = hashlib.sha256(f"{use} {os.geteuid()} {home}".encode()).hexdigest()[:12]
-    return temporary_directory() / f"farseal-{digest}"
-
-
-def owned_directory(directory: Path, *, mode: int, user: str | None = None) -> Path:
-    """Make a folder of ours, or take it when it is ours already.
-
-    Raises:
-        EmbeddedPostgresError: something of somebody else's is there.
-    """
-    owner = os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
-    with contextlib.suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
-        if user is not None:
-            os.chown(directory, owner, -1)
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {owner, os.geteuid()}:
-        raise EmbeddedPostgresError(f"{directory} belongs to somebody else; remove it, or set TMPDIR elsewhere")
-    os.chown(directory, owner, -1)
-    directory.chmod(mode)
-    return directory
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Write a file that only we can read, never for a moment readable by others."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
 
 
 def is_postmaster(pid: int, data: Path) -> bool:

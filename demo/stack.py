@@ -1,11 +1,9 @@
 """Starts the demo's processes, watches them, and stops them."""
 
 import asyncio
-import errno
 import hashlib
-import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -13,30 +11,21 @@ import aiohttp
 
 from demo.databases import Database, ensure_databases, role_dsn
 from demo.inspection import descendants
-from demo.postgres import EmbeddedPostgres, write_secret
+from demo.places import write_secret
+from demo.postgres import EmbeddedPostgres
 from demo.processes import Guarded, bare_environment
-from demo.services import HOST, Addresses, Service, services
+from demo.seed import PASSWORDS, manifest_text
+from demo.services import Addresses, Service, services
 from demo.state import State
 
 READY_SECONDS: Final = 60.0
 PREPARE_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 10.0
 TAIL_LINES: Final = 15
-SEED: Final = Path(__file__).with_name("seed.yaml")
-PASSWORDS: Final[Mapping[str, str]] = {
-    "alice": "wonderland-9",
-    "bob": "builder-9",
-    "carol": "christmas-9",
-}
-"""Known to everybody: the demo listens on loopback only. They need no quotes in a shell."""
 
 
 class StackError(Exception):
     """Something did not start, or ended by itself. The message says which, and how its log ends."""
-
-
-class PortBusyError(Exception):
-    """Somebody else listens where the demo wants to."""
 
 
 class Stack:
@@ -251,41 +240,6 @@ def database_names(addresses: Addresses, *, embedded: bool) -> tuple[str, str]:
     """Name the two databases. On a server of the visitor's, demos on other ports have others."""
     suffix = "" if embedded or addresses.port == 9000 else f"_{addresses.port}"
     return f"farseal_auth{suffix}", f"farseal_notes{suffix}"
-
-
-def manifest_text(addresses: Addresses) -> str:
-    """Give the seed with the audiences of this demo; the file itself says those of the default ports."""
-    text = SEED.read_text()
-    default = Addresses(9000)
-    return text.replace(default.notes, addresses.notes).replace(default.reports, addresses.reports)
-
-
-def check_ports(ports: Iterable[int]) -> None:
-    """Make sure that nobody listens on these ports of the loopback address.
-
-    Raises:
-        PortBusyError: naming every busy port and the variable that moves them.
-    """
-    busy = [port for port in ports if is_busy(port)]
-    if busy:
-        several = len(busy) > 1
-        raise PortBusyError(
-            f"port{'s' * several} {', '.join(map(str, busy))} on {HOST} {'are' if several else 'is'} in use; "
-            "free them, or move the demo: DEMO_PORT=9500"
-        )
-
-
-def is_busy(port: int) -> bool:
-    """Tell whether somebody listens on a port; connections of the past that linger do not count."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-                return True
-            raise
-    return False
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from demo.postgres import write_secret
+from demo.places import write_secret
 from demo.processes import process_exists
 
 STOPPING_SECONDS: Final = 20.0

@@ -11,8 +11,9 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo.inspection import remote_ports
+from demo.seed import PASSWORDS
 from demo.services import OPS_OFFSET, Addresses
-from demo.stack import PASSWORDS, Stack
+from demo.stack import Stack
 
 RESOURCES: Final = ("resource_a", "resource_b")
 

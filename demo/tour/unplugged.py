@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from demo.stack import is_busy
+from demo.ports import is_busy
 from demo.tour.load import Tally, one, send_until
 from demo.tour.stage import Stage
 from demo.tour.verdict import Verdict, faults_of

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
+from demo.ports import is_busy
 from demo.services import Addresses
-from demo.stack import is_busy
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from demo import postgres
+from demo import places, postgres
 from demo.databases import Database, DatabaseError, ensure_databases, role_dsn
 from demo.inspection import descendants
 from demo.postgres import EmbeddedPostgres, EmbeddedPostgresError
@@ -145,9 +145,9 @@ def test_root_below_a_private_folder(home: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_long_temporary_directory_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """macOS has long ones, and visitors have longer ones; a socket must fit."""
     monkeypatch.setattr(tempfile, "tempdir", "/" + "long/" * 30)
-    assert postgres.temporary_directory() == Path("/tmp")
+    assert places.temporary_directory() == Path("/tmp")
     monkeypatch.setattr(tempfile, "tempdir", "/tmp")
-    assert postgres.temporary_directory() == Path("/tmp")
+    assert places.temporary_directory() == Path("/tmp")
 
 
 def test_no_wheel_is_said_clearly(monkeypatch: pytest.MonkeyPatch) -> None:

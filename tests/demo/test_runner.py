@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from demo.ports import is_busy
 from demo.processes import bare_environment, wait_until_gone
 from demo.services import Addresses
-from demo.stack import is_busy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LINUX = sys.platform == "linux"

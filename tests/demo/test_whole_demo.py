@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from demo.ports import is_busy
 from demo.postgres import EmbeddedPostgres
 from demo.processes import bare_environment
 from demo.services import Addresses
-from demo.stack import is_busy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ACTS = ("One token", "No call back", "Unplugged", "Attacks", "Speed")

@@ -25,7 +25,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from demo.postgres import EmbeddedPostgres, temporary_directory, write_secret
+from demo.places import temporary_directory, write_secret
+from demo.postgres import EmbeddedPostgres
 from demo.processes import wait_until_gone
 
 ELSEWHERE = "FARSEAL_TEST_DATABASE_URL"
