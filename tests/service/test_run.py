@@ -140,13 +140,31 @@ async def test_a_body_that_is_still_arriving_is_read_to_its_end(start, http) -> 
     await service.event("upload began")
     service.process.send_signal(signal.SIGTERM)
     await service.event("draining")
-    with pytest.raises(aiohttp.ClientConnectorError):
-        while True:
-            await http.get(f"{service.url}/fast")
+    with contextlib.suppress(aiohttp.ClientConnectionError):
+        async with asyncio.timeout(5):
+            while await http.get(f"{service.url}/fast"):
+                pass
     closed.set()
     response = await upload
     assert (response.status, await response.text()) == (200, "23")
     assert await service.end() == 0
+
+
+async def test_an_idle_connection_is_closed_while_others_are_finished(start, http) -> None:
+    """Whoever would reuse it learns at once that it is gone, and is not kept waiting for the grace to end."""
+    service = await start(drain_seconds=0, grace_seconds=30)
+    address = service.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(address[0], int(address[1]))
+    writer.write(b"GET /fast HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await reader.readuntil(b"fast")
+    slow = asyncio.ensure_future(http.get(f"{service.url}/slow?for=2"))
+    await service.event("slow began")
+    service.process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(1):
+        assert await reader.read() == b""
+    assert not slow.done()
+    assert (await slow).status == 200
+    writer.close()
 
 
 async def test_an_idle_connection_does_not_hold_the_end(start) -> None:

@@ -32,6 +32,9 @@ EXIT_FAILED: Final = 1
 EXIT_MISCONFIGURED: Final = 2
 """Something must be changed before another try: a setting, a port."""
 
+SETTLE_SECONDS: Final = 0.05
+"""Between the end of listening and the first look for idle connections."""
+
 CANCEL_SECONDS: Final = 0.5
 """What a cancelled handler gets to clean up after itself."""
 
@@ -226,7 +229,7 @@ async def _finish_requests(runner: web.AppRunner, stop: Stop, grace_seconds: flo
     if server is None:
         return
     # Connections that were accepted just before the listener closed get to their first read.
-    await asyncio.sleep(0)
+    await _wait(stop.hurried, SETTLE_SECONDS)
     loop = asyncio.get_running_loop()
     end = loop.time() + grace_seconds
     while busy := _close_idle(server.connections):
@@ -239,15 +242,16 @@ async def _finish_requests(runner: web.AppRunner, stop: Stop, grace_seconds: flo
 def _close_idle(connections: Iterable[web.RequestHandler]) -> int:
     """Close what serves no request, and give the number of the others.
 
-    A busy connection is left alone until it is idle: one that is closed reads no more, and a request whose body is
-    still arriving would wait for the rest of it in vain.
+    A busy connection is left alone until it is idle, for a request whose body is still arriving must be read to its
+    end. aiohttp's own ``close`` would make either kind deaf and leave it open: a client that reuses such a connection
+    waits for an answer that never comes, where a closed one tells it to go elsewhere.
     """
     busy = 0
     for connection in connections:
         if isinstance(connection, Connection) and connection.busy:
             busy += 1
         else:
-            connection.close()
+            connection.force_close()
     return busy
 
 
