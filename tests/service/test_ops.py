@@ -55,6 +55,17 @@ async def test_ready_means_every_check_is_well(client, readiness) -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
+async def test_what_no_request_needs_is_a_warning(client, readiness) -> None:
+    """A fault that all replicas share must be seen, and must not take every one of them out of service."""
+    readiness.add("publication", ill, required=False)
+    response = await client.get("/readyz")
+    assert response.status == 200
+    assert await response.json() == {"status": "ready", "warnings": {"publication": "the database cannot be reached"}}
+    readiness.add("database", ill)
+    response = await client.get("/readyz")
+    assert (response.status, sorted(await response.json())) == (503, ["reasons", "status", "warnings"])
+
+
 async def test_a_broken_or_hanging_check_is_a_reason(client, readiness, monkeypatch) -> None:
     """A probe is answered in bounded time, and quotes no exception."""
     monkeypatch.setattr(ops, "CHECK_SECONDS", 0.05)

@@ -126,7 +126,7 @@ def create_app(
             )
             readiness.add("database", lambda: postgres.check(pool))
             readiness.add("keyring", refresher.check_keyring)
-            readiness.add("publication", refresher.check_publication)
+            readiness.add("publication", refresher.check_publication, required=False)
             for name, work, seconds in (
                 ("refresh", refresher.refresh, settings.refresh_seconds),
                 ("sweep", lambda: throttle.sweep(now=clock()), SWEEP_SECONDS),

@@ -1,7 +1,8 @@
 """The internal port: is it alive, may it get requests, what has it counted. Never exposed beside the API."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -19,35 +20,57 @@ CHECK_SECONDS: Final = 2.0
 log = structlog.get_logger("farseal.service.ops")
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a service is, by check: ``reasons`` to send requests elsewhere, ``warnings`` to look at soon."""
+
+    reasons: Mapping[str, str]
+    warnings: Mapping[str, str]
+
+
 class Readiness:
-    """Whether requests should be sent here. Whoever runs the service sets ``starting`` and
-    ``draining``."""
+    """Whether requests should be sent here. Whoever runs the service sets ``starting`` and ``draining``."""
 
     def __init__(self) -> None:
         self.starting = False
         self.draining = False
-        self._checks: dict[str, Check] = {}
-        self._told: dict[str, str] = {}
+        self._checks: dict[str, tuple[Check, bool]] = {}
+        self._told = Standing({}, {})
 
-    def add(self, name: str, check: Check) -> None:
-        """Ask ``check`` at every probe. A name is given once."""
+    def add(self, name: str, check: Check, *, required: bool = True) -> None:
+        """Ask ``check`` at every probe. A name is given once.
+
+        Args:
+            name: of the check, as probes show it.
+            check: asked at every probe.
+            required: whether requests should go elsewhere when it fails. A fault that all replicas share (a full
+                volume, say) and that no request needs is shown as a warning instead: it must not drain them all.
+        """
         if name in self._checks:
             raise ValueError(f"a readiness check named {name} exists")
-        self._checks[name] = check
+        self._checks[name] = (check, required)
 
-    async def reasons(self) -> dict[str, str]:
-        """Why requests should go elsewhere, by check; empty when ready. A change is logged once, not at each probe."""
-        found: dict[str, str] = {}
+    async def standing(self) -> Standing:
+        """Ask every check. A change is logged once, not at each probe."""
+        reasons: dict[str, str] = {}
+        warnings: dict[str, str] = {}
         if self.starting:
-            found["service"] = "starting"
+            reasons["service"] = "starting"
         if self.draining:
-            found["service"] = "draining"
-        answers = await asyncio.gather(*(self._ask(check) for check in self._checks.values()))
-        found |= {name: reason for name, reason in zip(self._checks, answers, strict=True) if reason is not None}
+            reasons["service"] = "draining"
+        answers = await asyncio.gather(*(self._ask(check) for check, _ in self._checks.values()))
+        for (name, (_, required)), answer in zip(self._checks.items(), answers, strict=True):
+            if answer is not None:
+                (reasons if required else warnings)[name] = answer
+        found = Standing(reasons, warnings)
         if found != self._told:
             self._told = found
-            log.info("readiness changed", ready=not found, reasons=found)
+            log.info("readiness changed", ready=not reasons, reasons=reasons, warnings=warnings)
         return found
+
+    async def reasons(self) -> Mapping[str, str]:
+        """Why requests should go elsewhere, by check; empty when ready."""
+        return (await self.standing()).reasons
 
     async def _ask(self, check: Check) -> str | None:
         try:
@@ -60,16 +83,22 @@ class Readiness:
 
 
 def ops_application(readiness: Readiness, metrics: ServiceMetrics) -> web.Application:
-    """GET /livez, /readyz (503 with the reasons) and /metrics. No secrets, no authentication: an internal port."""
+    """GET /livez, /readyz (503 with the reasons, 200 with warnings) and /metrics, for an internal port.
+
+    No authentication, and no secrets in what it tells.
+    """
 
     async def livez(_request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"}, headers=_NO_STORE)
 
     async def readyz(_request: web.Request) -> web.Response:
-        reasons = await readiness.reasons()
-        if reasons:
-            return web.json_response({"status": "not ready", "reasons": reasons}, status=503, headers=_NO_STORE)
-        return web.json_response({"status": "ready"}, headers=_NO_STORE)
+        found = await readiness.standing()
+        body: dict[str, object] = {"status": "not ready" if found.reasons else "ready"}
+        if found.reasons:
+            body["reasons"] = found.reasons
+        if found.warnings:
+            body["warnings"] = found.warnings
+        return web.json_response(body, status=503 if found.reasons else 200, headers=_NO_STORE)
 
     app = web.Application()
     app.router.add_get("/livez", livez)
