@@ -23,10 +23,10 @@ class Settings:
         default=9000,
         parse=integer(1024, 65535 - HIGHEST_OFFSET),
     )
-    state_dir: Path = setting(  # noqa: RUF009 - gives a field
+    state_dir: Path = setting(
         "Where the demo keeps its databases, keys and logs", unit="path", default=CHECKOUT / ".run", parse=path
     )
-    database_url: Secret | None = setting(  # noqa: RUF009 - gives a field
+    database_url: Secret | None = setting(
         "A PostgreSQL server to use instead of the embedded one; the role must be able to create roles and databases",
         unit="PostgreSQL DSN",
         default=None,

@@ -52,6 +52,7 @@ def demo(reachable_directory: Path, free_base_port: int) -> Iterator[int]:
     command = [sys.executable, "-m", "demo"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
+            assert process.stdout is not None
             said = []
             for line in process.stdout:
                 said.append(line)

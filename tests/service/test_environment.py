@@ -36,12 +36,12 @@ DSN = "postgresql://notes:hunter2@db/notes"
 class Settings:
     """One field of each kind."""
 
-    database_url: Secret = setting("Where the notes are", unit="DSN", secret=True, parse=url("postgresql"))  # noqa: RUF009 - gives a field
+    database_url: Secret = setting("Where the notes are", unit="DSN", secret=True, parse=url("postgresql"))
     name: str = setting("What it is called")
     port: int = setting("Port of the API", unit="TCP port", default=9001, parse=port)
     stale_seconds: int = setting("When to warn", unit="seconds", default=900, parse=seconds(1))
     refuse_seconds: int = setting("When to refuse", unit="seconds", default=3600, parse=seconds(1))
-    rules_file: Path | None = setting("Rules", unit="path", default=None, parse=path)  # noqa: RUF009 - gives a field
+    rules_file: Path | None = setting("Rules", unit="path", default=None, parse=path)
     verbose: bool = setting("Say more", unit="boolean", default=False, parse=boolean)
     audiences: tuple[str, ...] = setting("Whom", unit="list", default=("a", "b"), parse=csv)
 

@@ -167,9 +167,11 @@ async def test_the_wait_for_a_database_is_bounded_and_told(tmp_path) -> None:
     assert "hunter2" not in str(lines)
 
 
-async def test_a_database_that_restarts_is_503_and_recovers_by_itself(tmp_path: Path, aiohttp_client) -> None:
+async def test_a_database_that_restarts_is_503_and_recovers_by_itself(
+    reachable_directory: Path, aiohttp_client
+) -> None:
     """Away mid-request: 503 with Retry-After and an unready probe; back: 200, by the same process and pool."""
-    server = EmbeddedPostgres(tmp_path / "pg", durable=False)
+    server = EmbeddedPostgres(reachable_directory / "pg", durable=False)
     await asyncio.to_thread(server.start)
     try:
         pool = await create_pool(Secret(server.dsn()), max_size=3, acquire_seconds=1.0)

@@ -79,18 +79,18 @@ class AuthServerSettings:
         unit="https URL",
         parse=issuer,
     )
-    database_url: Secret = setting(  # noqa: RUF009 - gives a field
+    database_url: Secret = setting(
         "Where accounts and sealed keys are",
         unit="PostgreSQL DSN",
         parse=url("postgresql", "postgres"),
         secret=True,
     )
-    kek_file: Path = setting(  # noqa: RUF009 - gives a field
+    kek_file: Path = setting(
         "File of the key that seals the signing keys: 32 bytes as hex, base64url or raw; mode 0600",
         unit="path",
         parse=path,
     )
-    publish_directory: Path | None = setting(  # noqa: RUF009 - gives a field
+    publish_directory: Path | None = setting(
         "Directory that receives the published documents; unset: they are served over HTTP only",
         unit="path",
         default=None,
@@ -143,7 +143,7 @@ class AuthServerSettings:
         default="info",
         parse=choice("debug", "info", "warning", "error"),
     )
-    log_format: Format = setting(  # noqa: RUF009 - gives a field
+    log_format: Format = setting(
         "Form of the log lines", unit="json or console", default="json", parse=choice("json", "console")
     )
     drain_seconds: float = setting(

@@ -19,7 +19,7 @@ MAX_REQUEST_BYTES: Final = 64 * 1024
 class Settings:
     """The notes service's own settings."""
 
-    database_url: Secret = setting(  # noqa: RUF009 - gives a field
+    database_url: Secret = setting(
         "Where the notes are kept",
         unit="PostgreSQL DSN",
         secret=True,
@@ -64,7 +64,7 @@ class Settings:
         default="info",
         parse=choice("debug", "info", "warning", "error"),
     )
-    log_format: Format = setting(  # noqa: RUF009 - gives a field
+    log_format: Format = setting(
         "How log lines are written", unit="json or console", default="json", parse=choice("json", "console")
     )
 

@@ -57,7 +57,7 @@ class Settings:
         default="info",
         parse=choice("debug", "info", "warning", "error"),
     )
-    log_format: Format = setting(  # noqa: RUF009 - gives a field
+    log_format: Format = setting(
         "How log lines are written", unit="json or console", default="json", parse=choice("json", "console")
     )
 

@@ -70,7 +70,7 @@ class TrustSettings:
 
     issuer: str = setting("Issuer whose tokens are taken, as in iss", unit="URL", parse=issuer_identifier)
     audience: str = setting("This service, as in aud", unit="URI", parse=audience_identifier)
-    trust_directory: Path = setting("Directory of published documents", unit="path", parse=path)  # noqa: RUF009 - gives a field
+    trust_directory: Path = setting("Directory of published documents", unit="path", parse=path)
     leeway_seconds: int = setting(
         "Clock skew to forgive", unit="seconds", default=30, parse=seconds(0, MAX_LEEWAY_SECONDS)
     )
@@ -80,9 +80,7 @@ class TrustSettings:
     refuse_after_seconds: int = setting(
         "Age of the documents from which every token gets 503", unit="seconds", default=86_400, parse=seconds(1)
     )
-    access_rules_file: Path | None = setting(  # noqa: RUF009 - gives a field
-        "File of access rules", unit="path", default=None, parse=path
-    )
+    access_rules_file: Path | None = setting("File of access rules", unit="path", default=None, parse=path)
     jwks_uri: str | None = setting(
         "Where this service's own keys are, for its metadata (RFC 9728); most have none",
         unit="URL",
