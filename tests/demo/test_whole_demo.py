@@ -14,6 +14,7 @@ from demo.ports import is_busy
 from demo.postgres import EmbeddedPostgres
 from demo.processes import bare_environment
 from demo.services import Addresses
+from tests.support.readme import differences, steps
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ACTS = ("One token", "No call back", "Unplugged", "Attacks", "Speed")
@@ -39,7 +40,7 @@ def start(settings: dict[str, str]) -> "subprocess.Popen[str]":
 
 
 def test_a_visit(settings: dict[str, str], reachable_directory: Path, free_base_port: int) -> None:
-    """Every claim holds, the printed lines work as they are, no secret is shown or logged, Ctrl-C leaves nothing."""
+    """Claims hold, printed lines and the README's answer as shown, no secret is logged, Ctrl-C leaves nothing."""
     with start(settings) as demo:
         try:
             lines = read_until(demo, "Ctrl-C stops everything")
@@ -50,11 +51,15 @@ def test_a_visit(settings: dict[str, str], reachable_directory: Path, free_base_
                 timeout=60,
                 check=True,
             )
+            readme = steps((CHECKOUT / "README.md").read_text(encoding="utf-8"))
+            wrong = differences(readme, free_base_port)
             demo.send_signal(signal.SIGINT)
             rest, _ = demo.communicate(timeout=30)
         finally:
             demo.kill()
     assert demo.returncode == 0, rest
+    assert len(readme) >= 8
+    assert wrong == [], "\n\n".join(wrong)
     for title in ACTS:
         assert any(re.match(rf"held +\d\. {title}: ", line) for line in lines), "".join(lines)
 
