@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from auth_server.cli import prompts
 from auth_server.cli.inspection import MalformedTokenError, duration_words, inspect_token, lifetime_words
 from auth_server.keys.keyring import Keyring
 from auth_server.keys.sealing import read_kek
@@ -139,6 +140,15 @@ def test_without_a_database_a_token_can_still_be_looked_into(minting) -> None:
     found = minting.json("token", "inspect", input=token)
     assert found["signature"] == "not checked: the database cannot be reached"
     assert found["claims"]["org_id"] == "acme"
+
+
+def test_on_a_terminal_a_token_is_asked_for_and_not_shown(minting, monkeypatch, tmp_path) -> None:
+    """Without a file the token is typed unseen; with a file nobody is asked."""
+    monkeypatch.setattr(prompts, "is_interactive", lambda: True)
+    result = minting.run("token", "inspect", input="e30.e30.c2VjcmV0\n")
+    assert "it has no exp" in result.stdout
+    assert "c2VjcmV0" not in result.output
+    assert "cannot be read" in minting.refused("token", "inspect", str(tmp_path / "missing"))
 
 
 @pytest.mark.parametrize(

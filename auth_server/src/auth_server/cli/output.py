@@ -28,8 +28,9 @@ def show_json(value: object) -> None:
 
 def show_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
     """Print a table on a terminal; elsewhere a header and rows, separated by tabs, never cut."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    if not sys.stdout.isatty():
+    on_terminal = sys.stdout.isatty()
+    cells = [[_cell(value, between="\n" if on_terminal else " ") for value in row] for row in rows]
+    if not on_terminal:
         for row in ([column.lower() for column in columns], *cells):
             click.echo("\t".join(row))
         return
@@ -46,7 +47,7 @@ def show_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty
 
 def show_fields(fields: Mapping[str, object]) -> None:
     """Print one object, a field on each line."""
-    width = max(map(len, fields))
+    width = max(map(len, fields), default=0)
     for name, value in fields.items():
         lines = _cell(value).split("\n")
         click.echo(f"{click.style(name.ljust(width), bold=True)}  {lines[0]}")
@@ -67,7 +68,7 @@ def permissions_text(permissions: Mapping[str, Sequence[str]]) -> str:
     return "\n".join(f"{audience}  {' '.join(scopes) or '(no scopes)'}" for audience, scopes in permissions.items())
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, *, between: str = " ") -> str:
     match value:
         case None:
             return "-"
@@ -78,7 +79,7 @@ def _cell(value: object) -> str:
         case str():
             return value or "-"
         case tuple() | list():
-            return " ".join(map(str, value)) or "-"
+            return between.join(map(str, value)) or "-"
         case Mapping():
             return "\n".join(f"{name}={_attribute(item)}" for name, item in value.items()) or "-"
         case _:

@@ -3,11 +3,14 @@
 import dataclasses
 import os
 import sys
-from typing import Any
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Final
 
 import click
 import structlog
 
+from auth_server.cli import prompts
 from auth_server.cli.inspection import Inspected, MalformedTokenError, inspect_token
 from auth_server.cli.output import json_option, show_fields, show_json
 from auth_server.cli.parameters import AUDIENCE, CLIENT_ID, SCOPE, USER, UserRef
@@ -18,7 +21,8 @@ from auth_server.storage import clients, signing_keys
 from auth_server.storage.connection import Connection, Pool
 from auth_server.storage.signing_keys import StoredKey
 
-MAX_TOKEN_CHARACTERS = 64 * 1024
+MAX_TOKEN_BYTES: Final = 64 * 1024
+STDIN: Final = Path("-")
 
 log = structlog.get_logger(__name__)
 
@@ -75,15 +79,15 @@ def mint(
 
 
 @token.command()
-@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@click.argument("file", type=click.Path(allow_dash=True, path_type=Path), default="-")
 @json_option
-def inspect(file: Any, *, as_json: bool) -> None:
+def inspect(file: Path, *, as_json: bool) -> None:
     """Say what is in the token in FILE or on standard input, and whether one of our keys signed it.
 
     The signature is checked against the keys in the database when it can be reached; it is never printed. This says
     what the token is, not whether a resource server would take it: that is `farseal inspect`.
     """
-    asked = file is sys.stdin and file.isatty()
+    asked = file == STDIN and prompts.is_interactive()
     text = click.prompt("Token", hide_input=True, err=True) if asked else _read(file)
     try:
         found = inspect_token(text.strip(), now=now())
@@ -150,14 +154,18 @@ def _keys() -> tuple[StoredKey, ...] | None:
         return None
 
 
-def _read(file: Any) -> str:
+def _read(file: Path) -> str:
     try:
-        text = file.read(MAX_TOKEN_CHARACTERS + 1)
+        with nullcontext(sys.stdin.buffer) if file == STDIN else file.open("rb") as stream:
+            content = stream.read(MAX_TOKEN_BYTES + 1)
+    except OSError as error:
+        raise Refusal(f"{file} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_TOKEN_BYTES:
+        raise Refusal(f"not a token: longer than {MAX_TOKEN_BYTES} bytes")
+    try:
+        return content.decode("ascii")
     except UnicodeDecodeError:
-        raise Refusal("not a token: not UTF-8") from None
-    if len(text) > MAX_TOKEN_CHARACTERS:
-        raise Refusal(f"not a token: longer than {MAX_TOKEN_CHARACTERS} characters")
-    return str(text)
+        raise Refusal("not a token: it has bytes that are not ASCII") from None
 
 
 def _prefixed(part: str, found: Inspected) -> dict[str, object]:

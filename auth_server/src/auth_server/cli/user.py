@@ -45,11 +45,8 @@ def list_(*, as_json: bool) -> None:
         show_json([body(one, held.get(one.id, {})) for one in found])
         return
     show_rows(
-        ("Username", "Roles", "Resources", "Password", "Disabled", "Id"),
-        [
-            (one.username, one.roles, list(held.get(one.id, {})), one.has_password, one.disabled_at, str(one.id))
-            for one in found
-        ],
+        ("Username", "Roles", "Resources", "Password", "Disabled"),
+        [(one.username, one.roles, list(held.get(one.id, {})), one.has_password, one.disabled_at) for one in found],
         empty="There are no users. Make one: farseal-auth user create NAME",
     )
 
