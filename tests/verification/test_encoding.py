@@ -1,6 +1,7 @@
 """The strict readers, for any bytes: a value or `EncodingError`, nothing else."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -102,10 +103,22 @@ def test_an_object_is_an_object(data) -> None:
         parse_json_object(data)
 
 
-def test_a_long_run_of_quotes_and_backslashes_costs_no_backtracking() -> None:
-    """The depth scan is linear in the bytes: 1 MiB of the worst kind ends, in well under the time of a hang."""
+@pytest.mark.parametrize(
+    "run",
+    [
+        pytest.param(b'"' + b"\\" * (1 << 19) + b'["' * 1000, id="backslashes"),
+        pytest.param(b'"' + b'\\"' * (1 << 18), id="quotes-escaped-in-a-string-without-end"),
+        pytest.param(b'"' + b'\\"' * (1 << 18) + b"\\", id="and-half-an-escape-at-the-end"),
+        pytest.param(b'"' * ((1 << 19) + 1), id="quotes"),
+    ],
+)
+@pytest.mark.parametrize("brackets", [b"[" * 17, b"[]" * 17], ids=["too-deep", "flat"])
+def test_the_depth_scan_is_linear_in_the_bytes(brackets, run) -> None:
+    """Whoever may send a body or a token, signed or not, must not buy a minute of the event loop with half a MiB."""
+    began = time.process_time()
     with pytest.raises(EncodingError):
-        parse_json(b"[" * 17 + b'"' + b"\\" * (1 << 19) + b'["' * 1000)
+        parse_json(brackets + run)
+    assert time.process_time() - began < 2.0
 
 
 @pytest.mark.parametrize(

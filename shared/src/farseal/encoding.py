@@ -26,7 +26,8 @@ _PADDING: Final = (b"", b"", b"==", b"=")
 _LAST_OF_2: Final = frozenset(b"AQgw")
 _LAST_OF_3: Final = frozenset(b"AEIMQUYcgkosw048")
 
-_STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
+# A string without its end takes the rest: were it no match, each quote in it would begin another scan to the end.
+_STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.?)*+"?|([\[{])|([\]}])', re.DOTALL)
 
 
 class EncodingError(ValueError):
