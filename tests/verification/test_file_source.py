@@ -339,6 +339,74 @@ async def test_a_file_from_the_future_is_as_old_as_its_discovery(directory) -> N
         assert source.status().ages == {ISSUER: 50}
 
 
+@pytest.mark.parametrize("dated", [0, -1, NOW - 100, NOW - 50], ids=["1970", "1969", "at-the-limit", "younger"])
+async def test_a_date_set_back_does_not_make_known_keys_older(directory, dated) -> None:
+    """They were seen to be published later than that; a copy that loses its dates is no outage."""
+    path = directory / "jwks.json"
+    os.utime(path, (NOW - 5, NOW - 5))
+    async with DirectorySource(directory, ISSUER, AgeLimits(10, 100), clock=lambda: NOW, poll_seconds=0.05) as source:
+        os.utime(path, (dated, dated))
+        await asyncio.sleep(0.3)
+        assert (source.status().ages, source.status().refusal) == ({ISSUER: 5}, None)
+
+
+@pytest.mark.parametrize(
+    ("dated", "taken"),
+    [
+        pytest.param(0, False, id="1970"),
+        pytest.param(NOW - 100, False, id="at-the-limit"),
+        pytest.param(NOW - 99, True, id="last-second"),
+    ],
+)
+async def test_keys_past_their_limit_do_not_replace_keys_that_are_not(directory, second, dated, taken) -> None:
+    """A backup laid back, dates and all, leaves the last good set in force; what may still be used is taken."""
+    os.utime(directory / "jwks.json", (NOW - 5, NOW - 5))
+    (directory / "new").write_bytes(second.jwks())
+    os.utime(directory / "new", (dated, dated))
+    async with DirectorySource(directory, ISSUER, AgeLimits(10, 100), clock=lambda: NOW, poll_seconds=0.05) as source:
+        (directory / "new").replace(directory / "jwks.json")
+        await until(lambda: kids(source) == {"second"} if taken else source.status().refusal is not None)
+        if not taken:
+            assert kids(source) == {"first"}
+            assert source.status().refusal == "jwks.json: dated past the limit of 100 s"
+            rename(directory, second.jwks())
+            await until(lambda: kids(source) == {"second"})
+
+
+async def test_keys_past_their_limit_replace_keys_that_are_so_too(directory, second) -> None:
+    """Nothing is lost by it, and a clock that is ahead keeps nobody from following the publisher."""
+    at = [NOW]
+    os.utime(directory / "jwks.json", (NOW, NOW))
+    limits = AgeLimits(10, 100)
+    async with DirectorySource(directory, ISSUER, limits, clock=lambda: at[0], poll_seconds=0.05) as source:
+        at[0] += 9_000
+        (directory / "new").write_bytes(second.jwks())
+        os.utime(directory / "new", (NOW + 10, NOW + 10))
+        (directory / "new").replace(directory / "jwks.json")
+        await until(lambda: kids(source) == {"second"})
+        assert source.status().ages == {ISSUER: 8_990}
+
+
+@pytest.mark.parametrize(
+    ("started_at", "dated", "age"),
+    [
+        pytest.param(0, NOW - 40, 40, id="a-machine-that-starts-in-1970"),
+        pytest.param(NOW - 86_400, NOW - 40, 40, id="a-day-behind"),
+        pytest.param(NOW - 86_400, NOW + 40, 0, id="a-day-behind-and-the-publisher-ahead"),
+        pytest.param(NOW + 86_400, NOW - 40, 40, id="a-day-ahead"),
+        pytest.param(NOW + 86_400, NOW + 99_999, 0, id="a-day-ahead-and-the-publisher-further"),
+    ],
+)
+async def test_a_clock_that_is_set_right_sets_the_age_right(directory, started_at, dated, age) -> None:
+    """A service may start before its machine knows the time: that is no outage until the next publication."""
+    at = [started_at]
+    os.utime(directory / "jwks.json", (dated, dated))
+    async with DirectorySource(directory, ISSUER, clock=lambda: at[0], poll_seconds=0.05) as source:
+        at[0] = NOW
+        await asyncio.sleep(0.3)
+        assert source.status().ages[ISSUER] == pytest.approx(age, abs=2)
+
+
 async def test_a_change_that_keeps_size_inode_and_time_is_found_while_the_file_is_young(directory, second) -> None:
     """File systems with coarse clocks show a quick second write as no change at all."""
     path = directory / "jwks.json"

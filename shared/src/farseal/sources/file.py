@@ -5,8 +5,9 @@ directory itself replaced. File system events make it quick where there are any;
 certain, because volumes shared between containers and network mounts often send none.
 
 What is there replaces what is trusted only when it is whole and has at least one usable key. Anything else (a file half
-written, emptied, broken, gone, unreadable, of another issuer) leaves the last good set in force, is logged and counted,
-and stays readable in `status`. The set kept so goes on ageing, and `AgeLimits` decide how long that may go on.
+written, emptied, broken, gone, unreadable, of another issuer, dated past the hard limit) leaves the last good set in
+force, is logged and counted, and stays readable in `status`. The set kept so goes on ageing, and `AgeLimits` decide how
+long that may go on.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ from farseal.sources.document import (
     reason,
 )
 from farseal.sources.source import SourceStatus
-from farseal.trust import AgeLimits, IssuerTrust, TrustSnapshot
+from farseal.trust import AgeLimits, IssuerTrust, Judgement, TrustSnapshot
 from farseal.vocabulary import ISSUER_METADATA_FILE, JWKS_FILE
 
 POLL_SECONDS: Final = 0.5
@@ -47,6 +48,9 @@ SETTLED_SECONDS: Final = 2
 
 REMINDER_SECONDS: Final = 60
 """A fault that stays is logged again this often, and no more."""
+
+JUMP_SECONDS: Final = 60
+"""Between two looks; a clock that gains or loses more was set, or its machine slept."""
 
 _log = logging.getLogger("farseal")
 _events_log = logging.getLogger("watchfiles.main")
@@ -99,7 +103,9 @@ class DirectorySource:
         directory: holds ``jwks.json``, and ``oauth-authorization-server.json`` where the publisher writes it. It
             need not exist yet.
         issuer: whose documents they are. A metadata document that names another issuer condemns the whole directory.
-        limits: of the age. A set counts as published when its ``jwks.json`` was last modified.
+        limits: of the age. A set counts as published when its ``jwks.json`` was last modified; once it was seen so
+            dated, an older date on the same keys does not make them older. A file from the future counts from the
+            moment it was found.
         clock: seconds since the epoch.
         poll_seconds: between two looks.
     """
@@ -128,6 +134,7 @@ class DirectorySource:
         self._loads = 0
         self._refused = 0
         self._reminded_at = 0.0
+        self._clock_offset = 0.0
 
     async def start(self) -> None:
         """Read the directory once, then watch it.
@@ -203,6 +210,7 @@ class DirectorySource:
             await asyncio.sleep(self._poll_seconds)
 
     async def _refresh(self) -> None:
+        self._follow_clock()
         before = self._last
         reading = await asyncio.to_thread(
             _read_directory, self.directory, self.issuer, self._clock(), before, self._digest
@@ -212,6 +220,8 @@ class DirectorySource:
                 self._warn(before.refusal, again=True)
             return
         self._last = reading
+        if reading.found is not None and self._is_rollback(reading.found):
+            reading.found, reading.refusal = None, f"{JWKS_FILE}: dated past the limit of {self._limits.refuse_after} s"
         if before is not None and before.look.directory != reading.look.directory:
             self._moved.set()
         if reading.refusal is not None:
@@ -233,7 +243,8 @@ class DirectorySource:
             if found.modified_at != self._modified_at:
                 self._modified_at = found.modified_at
                 trust = self.snapshot.issuers[self.issuer]
-                self._age(replace(trust, published_at=min(found.modified_at, self._clock())))
+                published_at = max(trust.published_at, min(found.modified_at, self._clock()))
+                self._age(replace(trust, published_at=published_at))
             return
         self._digest, self._modified_at = found.digest, found.modified_at
         self._loads += 1
@@ -251,6 +262,32 @@ class DirectorySource:
             _log.warning(
                 "key %d of %s (%r) is not used: %s", skipped.position, self.issuer, skipped.kid, skipped.reason
             )
+
+    def _is_rollback(self, found: _Found) -> bool:
+        """Whether other keys, too old to be used, would take the place of keys that are not.
+
+        A backup laid back, or a copy that lost its dates, would otherwise turn good trust into an outage.
+        """
+        at = self._clock()
+        trust = self.snapshot.issuers.get(self.issuer)
+        return (
+            found.keys is not None
+            and at - found.modified_at >= self._limits.refuse_after
+            and trust is not None
+            and trust.judge(at) is not Judgement.REFUSE
+        )
+
+    def _follow_clock(self) -> None:
+        """Where the clock was set, date again what it had dated: a set whose file seemed to be from the future.
+
+        A machine without a clock of its own begins in 1970. All it finds is from the future, and would be decades past
+        its limit once the time is known.
+        """
+        offset = self._clock() - time.monotonic()
+        jump, self._clock_offset = round(offset - self._clock_offset), offset
+        trust = self.snapshot.issuers.get(self.issuer)
+        if trust is not None and trust.published_at < self._modified_at and abs(jump) >= JUMP_SECONDS:
+            self._age(replace(trust, published_at=min(self._modified_at, trust.published_at + jump)))
 
     def _age(self, trust: IssuerTrust) -> None:
         # The same keys, published again: no verdict changes, so the generation does not grow.
