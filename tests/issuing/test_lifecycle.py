@@ -2,10 +2,17 @@
 
 import hashlib
 import json
+import time
+from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
 
 from auth_server.keys.generation import PUBLIC_EXPONENT, KeyMaterialError, from_der, generate, to_der
 from auth_server.keys.lifecycle import KeyState, missing
@@ -84,3 +91,42 @@ def test_a_key_that_verifiers_refuse_is_never_signed_with(der: bytes, says: str)
     """Checked when a key is loaded, so that no token is born that nobody accepts."""
     with pytest.raises(KeyMaterialError, match=says):
         from_der(der)
+
+
+def _altered(private: rsa.RSAPrivateKey, **changes: int) -> bytes:
+    """The key with some of its numbers changed, as PKCS #8: DER that OpenSSL reads without a word."""
+    numbers = private.private_numbers()
+    names = ("p", "q", "d", "dmp1", "dmq1", "iqmp")
+    changed = rsa.RSAPrivateNumbers(
+        **{name: changes.get(name, getattr(numbers, name)) for name in names}, public_numbers=numbers.public_numbers
+    )
+    return _der(changed.private_key(unsafe_skip_rsa_key_validation=True))
+
+
+@pytest.mark.parametrize("number", ["d", "dmp1", "dmq1", "iqmp"])
+def test_a_key_whose_numbers_do_not_belong_together_never_signs(key: rsa.RSAPrivateKey, number: str) -> None:
+    """One signature made with a wrong exponent or coefficient is enough to compute the private key from."""
+    altered = _altered(key, **{number: getattr(key.private_numbers(), number) ^ 4})
+    with pytest.raises(KeyMaterialError, match="do not belong together"):
+        from_der(altered)
+
+
+def test_the_factors_are_those_of_the_modulus(key: rsa.RSAPrivateKey) -> None:
+    """The public half is what verifiers hold; another key's factors sign nothing that they accept."""
+    mine, others = (one.public_key().public_numbers().n.to_bytes(256) for one in (key, generate(2048)))
+    with pytest.raises(KeyMaterialError, match="do not belong together"):
+        from_der(to_der(key).replace(mine, others))
+
+
+def test_reading_a_key_does_not_prove_its_factors_prime_again(key: rsa.RSAPrivateKey) -> None:
+    """The proof holds the interpreter's lock for as long as it runs (0.1 s at 2048 bits, 1 s at 4096), and requests
+    wait. Measured in time of this thread alone; without the proof it takes a thousandth."""
+    der = to_der(key)
+
+    def seconds(read: Callable[[], object]) -> float:
+        began = time.thread_time()
+        read()
+        return time.thread_time() - began
+
+    proved = min(seconds(lambda: load_der_private_key(der, password=None)) for _ in range(2))
+    assert min(seconds(lambda: from_der(der)) for _ in range(3)) < proved / 10

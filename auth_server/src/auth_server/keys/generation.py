@@ -31,17 +31,36 @@ def to_der(key: rsa.RSAPrivateKey) -> bytes:
 
 
 def from_der(der: bytes) -> rsa.RSAPrivateKey:
-    """Read and check a key (tens of milliseconds: keep the object, never load it per signature).
+    """Read a key that `to_der` wrote and that a seal has kept from changes since.
+
+    Its numbers are held against each other: a wrong one in the Chinese remainder part would give away the key with
+    the first signature (Boneh, DeMillo and Lipton). That the factors are prime is not proved again. OpenSSL would, and
+    keep the interpreter's lock for half a second at 3072 bits, in whatever thread: no request would be served.
 
     Raises:
-        KeyMaterialError: not PKCS #8, not RSA, or not of a size and exponent that verifiers take.
+        KeyMaterialError: not PKCS #8, not RSA, not of a size and exponent that verifiers take, or inconsistent.
     """
     try:
-        key = load_der_private_key(der, password=None)
+        key = load_der_private_key(der, password=None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError) as error:
         raise KeyMaterialError("not a PKCS #8 private key") from error
     if not isinstance(key, rsa.RSAPrivateKey):
         raise KeyMaterialError("not an RSA key")
     if key.key_size not in RSA_BITS or key.public_key().public_numbers().e != PUBLIC_EXPONENT:
         raise KeyMaterialError("an RSA key of a size or exponent that verifiers refuse")
+    if not _is_consistent(key.private_numbers()):
+        raise KeyMaterialError("an RSA key whose numbers do not belong together")
     return key
+
+
+def _is_consistent(numbers: rsa.RSAPrivateNumbers) -> bool:
+    p, q, d, public = numbers.p, numbers.q, numbers.d, numbers.public_numbers
+    return (
+        min(p, q) > 2
+        and p * q == public.n
+        and d * public.e % (p - 1) == 1
+        and d * public.e % (q - 1) == 1
+        and numbers.dmp1 == d % (p - 1)
+        and numbers.dmq1 == d % (q - 1)
+        and numbers.iqmp * q % p == 1
+    )
