@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,20 @@ async def test_a_change_is_in_force_within_a_second(directory, second, change, e
         change(directory, second.jwks())
         await until(lambda: kids(source) == {"second"})
         assert source.snapshot.generation == 2
+
+
+async def test_an_application_that_keeps_all_its_threads_busy_delays_nothing(directory, second) -> None:
+    """The loop's threads are the application's: blocking drivers, name lookups, large files."""
+    loop = asyncio.get_running_loop()
+    released = threading.Event()
+    async with DirectorySource(directory, ISSUER) as source:
+        busy = [loop.run_in_executor(None, released.wait, 10) for _ in range(64)]
+        try:
+            rename(directory, second.jwks())
+            await until(lambda: kids(source) == {"second"})
+        finally:
+            released.set()
+            await asyncio.gather(*busy)
 
 
 async def test_changes_go_on_being_seen_after_the_directory_was_replaced(directory, first, second) -> None:

@@ -15,6 +15,7 @@ import hashlib
 import logging
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,6 +129,8 @@ class DirectorySource:
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        # A thread of its own: the loop's are shared with whatever the application does in threads, and waits for it.
+        self._reader: ThreadPoolExecutor | None = None
         self._last: _Reading | None = None
         self._digest = b""
         self._modified_at = 0
@@ -144,6 +147,7 @@ class DirectorySource:
         """
         if self._tasks:
             raise RuntimeError("the source runs already")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="farseal-source")
         await self._refresh()
         self._tasks = (
             asyncio.create_task(self._poll(), name="farseal-source-poll"),
@@ -156,6 +160,8 @@ class DirectorySource:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._reader is not None:
+            self._reader.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -212,8 +218,8 @@ class DirectorySource:
     async def _refresh(self) -> None:
         self._follow_clock()
         before = self._last
-        reading = await asyncio.to_thread(
-            _read_directory, self.directory, self.issuer, self._clock(), before, self._digest
+        reading = await asyncio.get_running_loop().run_in_executor(
+            self._reader, _read_directory, self.directory, self.issuer, self._clock(), before, self._digest
         )
         if reading is None:
             if before is not None and before.refusal is not None:
