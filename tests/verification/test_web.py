@@ -16,7 +16,7 @@ from yarl import URL
 
 from farseal.access import AccessRulesError, UnreachableRuleError, parse_rules
 from farseal.environment import SettingsError
-from farseal.errors import ScopeInsufficientError
+from farseal.errors import ScopeInsufficientError, TrustUnavailableError
 from farseal.problems import problem
 from farseal.service import requests
 from farseal.service.metrics import ServiceMetrics
@@ -372,6 +372,29 @@ async def test_a_handler_may_refuse_for_itself_in_the_same_words(aiohttp_client,
     answer = await (await aiohttp_client(app)).get("/n", headers=bearer(issuer.mint()))
     assert answer.status == 403
     assert challenge_of(answer.headers)["scope"] == "notes:admin"
+
+
+@pytest.mark.parametrize("error", [ScopeInsufficientError("Late", scopes=("a",)), TrustUnavailableError("Late")])
+async def test_a_refusal_after_the_response_has_begun_breaks_it_off(aiohttp_server, settings, issuer, error) -> None:
+    """A second head in the middle of a body would be taken for a part of it, or for the next answer."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first half")
+        raise error
+
+    app = web.Application()
+    app.router.add_get("/n", handler)
+    setup(app, settings, rules="GET /n authenticated", clock=lambda: NOW)
+    server = await aiohttp_server(app)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /n HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + issuer.mint().encode() + b"\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert not answer.endswith(b"0\r\n\r\n"), "nobody may take it for whole"
 
 
 async def test_a_public_handler_has_no_principal(aiohttp_client, settings, issuer) -> None:

@@ -11,7 +11,13 @@ from aiohttp import hdrs, web
 from farseal.access import AccessRules, AccessRulesError, Public, decide, path_fault
 from farseal.bearer import bearer_token, challenge
 from farseal.clock import Clock
-from farseal.errors import ForbiddenError, ScopeInsufficientError, TrustUnavailableError, VerificationError
+from farseal.errors import (
+    FarsealError,
+    ForbiddenError,
+    ScopeInsufficientError,
+    TrustUnavailableError,
+    VerificationError,
+)
 from farseal.problems import problem
 from farseal.settings import TrustSettings
 from farseal.sources import TrustSource
@@ -57,8 +63,10 @@ class Guard:
                 refusal = self._admit(request)
                 return await handler(request) if refusal is None else refusal
             except VerificationError as error:
+                _not_begun(request, error)
                 return self._refused(error)
             except TrustUnavailableError as error:
+                _not_begun(request, error)
                 return self._cannot_tell(error)
 
         return verify
@@ -174,6 +182,15 @@ class Guard:
         if abs(at - self._reminded_at) >= REMINDER_SECONDS:
             self._reminded_at = at
             _log.warning(message, *args)
+
+
+def _not_begun(request: web.Request, error: FarsealError) -> None:
+    """Hand a handler's refusal on where its response has begun: the head of another would land in the middle of it.
+
+    aiohttp then breaks the connection off, so that nobody takes what was sent for whole.
+    """
+    if request.writer.output_size > 0:
+        raise error
 
 
 GUARD: Final = web.AppKey("farseal.guard", Guard)
