@@ -9,7 +9,7 @@ from farseal.compact import MAX_TOKEN_BYTES, MAX_TOKEN_DEPTH, take_apart
 from farseal.errors import TokenTooLargeError, VerificationError
 from farseal.jwks import MAX_KEYS, KeySetError, parse_jwks
 from farseal.settings import TrustSettings
-from farseal.trust import IssuerTrust, TrustSnapshot
+from farseal.trust import AgeLimits, IssuerTrust, Judgement, TrustSnapshot
 from farseal.verify import Expectations, Verifier
 from tests.support.tokens import ISSUER, NOTES, Issuer, b64, compact_json, jwk, private_key
 
@@ -130,6 +130,46 @@ def test_a_set_of_the_most_keys_is_read_and_one_more_is_not() -> None:
     assert set(parse_jwks(compact_json({"keys": [one] + [{}] * (MAX_KEYS - 1)})).keys) == {"first"}
     with pytest.raises(KeySetError, match=f"more than {MAX_KEYS}"):
         parse_jwks(compact_json({"keys": [one] + [{}] * MAX_KEYS}))
+
+
+@pytest.mark.parametrize(
+    ("bits", "octets"),
+    [
+        pytest.param(2047, None, id="one-bit-short"),
+        pytest.param(2048, 256, id="shortest"),
+        pytest.param(2049, 257, id="one-bit-in-an-octet-of-its-own"),
+        pytest.param(2056, 257, id="eight-bits-in-it"),
+        pytest.param(8192, 1024, id="longest"),
+        pytest.param(8193, None, id="one-bit-long"),
+    ],
+)
+def test_a_modulus_ends_where_it_says_and_tells_the_length_of_its_signatures(bits, octets) -> None:
+    """A signature has as many octets as the modulus (RFC 8017 section 8.2.2), a full one or not."""
+    modulus = (1 << (bits - 1)) + 1
+    member = jwk(private_key(), "k", n=b64(modulus.to_bytes((bits + 7) // 8, "big")))
+    found = parse_jwks(compact_json({"keys": [member]}))
+    assert [key.signature_bytes for key in found.keys.values()] == ([] if octets is None else [octets])
+    assert [entry.reason for entry in found.skipped] == (
+        ["its modulus is not of 2048 to 8192 bits"] if octets is None else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("age", "judgement"),
+    [
+        pytest.param(-9, Judgement.USE, id="from-the-future"),
+        pytest.param(899, Judgement.USE, id="last-second-without-a-warning"),
+        pytest.param(900, Judgement.WARN, id="warned-about"),
+        pytest.param(86_399, Judgement.WARN, id="last-second-of-use"),
+        pytest.param(86_400, Judgement.REFUSE, id="refused"),
+    ],
+)
+def test_the_age_of_keys_ends_where_it_says(age, judgement) -> None:
+    """A quarter of an hour and a day, unless told otherwise; without any key it makes no difference."""
+    keys = parse_jwks(Issuer(NOW).jwks()).keys
+    assert IssuerTrust(ISSUER, keys, NOW - age).judge(NOW) is judgement
+    assert IssuerTrust(ISSUER, {}, NOW - age).judge(NOW) is Judgement.REFUSE
+    assert AgeLimits(5, 5).refuse_after == 5
 
 
 def test_what_a_token_leaves_out_is_empty() -> None:
