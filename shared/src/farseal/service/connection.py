@@ -13,6 +13,7 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from farseal.problems import problem
+from farseal.service.crowd import Crowd
 from farseal.service.metrics import ServiceMetrics
 
 MAX_LINE_BYTES: Final = 8 * 1024
@@ -24,7 +25,9 @@ MAX_FIELD_BYTES: Final = 20 * 1024
 MAX_FIELDS: Final = 64
 
 KEEPALIVE_SECONDS: Final = 75.0
-"""Longer than the idle time of common proxies, so that the proxy closes first and no request crosses the close."""
+"""Longer than the idle time of common proxies, so that the proxy closes first and no request crosses the close.
+
+Bounds the arrival of a request's head too, however it drips: from the connection or from the last response on."""
 
 LINGERING_SECONDS: Final = 2.0
 """How long the rest of a refused body is read and dropped, so that the client gets to read why."""
@@ -38,9 +41,9 @@ log = structlog.get_logger("farseal.service.connection")
 class Connection(web.RequestHandler):
     """aiohttp's protocol with bounds, and with the parser's errors as short problems."""
 
-    __slots__ = ("_metrics",)
+    __slots__ = ("_crowd", "_metrics")
 
-    def __init__(self, server: web.Server, metrics: ServiceMetrics) -> None:
+    def __init__(self, server: web.Server, metrics: ServiceMetrics, crowd: Crowd) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -53,11 +56,34 @@ class Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._metrics = metrics
+        self._crowd = crowd
 
     @property
     def busy(self) -> bool:
         """Whether a request is being served or waits to be."""
         return self._request_in_progress or bool(self._messages)
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether a whole head of a request ever arrived."""
+        return self._request_count > 0
+
+    def give_way(self) -> None:
+        """Close at once, with what was not sent yet, so that the descriptor is free."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None:
+            transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many already."""
+        super().connection_made(transport)
+        self._crowd.enter(self, now=asyncio.get_running_loop().time())
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Make room."""
+        self._crowd.leave(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a body that it cannot parse ends the handler's wait for it.

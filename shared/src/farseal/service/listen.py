@@ -5,12 +5,17 @@ import errno
 import socket
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from aiohttp import web
 
 from farseal.errors import FarsealError
 from farseal.service.connection import Connection
+from farseal.service.crowd import ACCEPTED_AT_ONCE, Crowd
 from farseal.service.metrics import ServiceMetrics
+
+QUEUED: Final = 1024
+"""Connections that the system holds until they are accepted; it cuts this down to its own limit."""
 
 
 class ListenError(FarsealError):
@@ -70,12 +75,15 @@ def bind(listen: Listen) -> socket.socket:
 
 
 class Site(web.BaseSite):
-    """A bound socket that serves a runner's application through `Connection`."""
+    """A bound socket that serves a runner's application through `Connection`, at most ``most`` at a time."""
 
-    __slots__ = ("_listen", "_metrics", "_socket")
+    __slots__ = ("_crowd", "_listen", "_metrics", "_socket")
 
-    def __init__(self, runner: web.BaseRunner, listen: Listen, bound: socket.socket, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self, runner: web.BaseRunner, listen: Listen, bound: socket.socket, metrics: ServiceMetrics, *, most: int
+    ) -> None:
         super().__init__(runner)
+        self._crowd = Crowd(most, metrics)
         self._listen = listen
         self._socket = bound
         self._metrics = metrics
@@ -97,7 +105,9 @@ class Site(web.BaseSite):
             raise RuntimeError("the runner is not set up")
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                partial(Connection, server, self._metrics), sock=self._socket, backlog=1024
+                partial(Connection, server, self._metrics, self._crowd), sock=self._socket, backlog=ACCEPTED_AT_ONCE
             )
+            # asyncio takes one number for what the system queues and for what one turn of the loop accepts.
+            self._socket.listen(QUEUED)
         except OSError as error:
             raise self._listen.error(error) from None

@@ -39,6 +39,11 @@ class ServiceMetrics:
             buckets=_BUCKETS_SECONDS,
             registry=self.registry,
         )
+        self.connections_crowded_out = Counter(
+            "http_connections_crowded_out_total",
+            "Idle connections closed because there were too many, or new ones when none was idle",
+            registry=self.registry,
+        )
         self.in_flight = Gauge("http_requests_in_flight", "Requests being served", registry=self.registry)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:

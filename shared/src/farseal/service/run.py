@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 
 from farseal.errors import FarsealError
 from farseal.service.connection import Connection
+from farseal.service.crowd import OPS_CONNECTIONS, most_connections, raise_descriptor_limit
 from farseal.service.listen import Listen, ListenError, Site, bind
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness, ops_application
@@ -108,7 +109,7 @@ async def serve(
             ops_runner = web.AppRunner(ops_application(readiness, metrics), shutdown_timeout=CANCEL_SECONDS)
             stack.push_async_callback(ops_runner.cleanup)
             await ops_runner.setup()
-            ops_site = Site(ops_runner, ops, ops_bound, metrics)
+            ops_site = Site(ops_runner, ops, ops_bound, metrics, most=OPS_CONNECTIONS)
             await ops_site.start()
 
         app.on_response_prepare.append(_closing_while_draining(readiness))
@@ -117,7 +118,7 @@ async def serve(
         if not await _unless_stopped(runner.setup(), stop):
             log.info("stopped while starting")
             return
-        site = Site(runner, listen, bound, metrics)
+        site = Site(runner, listen, bound, metrics, most=most_connections())
         await site.start()
         readiness.starting = False
         listening = Listening(site.name, ops_site.name if ops_site else None)
@@ -150,6 +151,7 @@ def run(
     Returns:
         0 after a graceful end, 1 when it could not start or broke, 2 for an address that cannot be had.
     """
+    raise_descriptor_limit()
     try:
         asyncio.run(
             serve(
