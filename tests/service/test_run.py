@@ -494,6 +494,46 @@ async def test_a_service_that_is_part_of_something_else_stops_the_same_way(http,
             await pending
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_is_just_being_accepted_is_not_forgotten(http, turns) -> None:
+    """It is served or closed, whatever turn of the loop the listener closes in: its client must not wait for nothing.
+
+    Another request keeps the service alive meanwhile.
+    """
+    stop, ready, held = Stop(), asyncio.get_running_loop().create_future(), asyncio.Event()
+    metrics, began = ServiceMetrics("kit"), asyncio.Event()
+
+    async def hold(_request: web.Request) -> web.Response:
+        began.set()
+        await held.wait()
+        return web.Response()
+
+    app = service_app(metrics)
+    app.router.add_get("/hold", hold)
+    task = asyncio.ensure_future(
+        serve(
+            app, listen=Listen("127.0.0.1", 0), ops=None, readiness=Readiness(), metrics=metrics,
+            drain_seconds=0, grace_seconds=10, on_ready=ready.set_result, stop=stop,
+        )
+    )  # fmt: skip
+    listening: Listening = await ready
+    pending = asyncio.ensure_future(http.get(f"{listening.url}/hold"))
+    await began.wait()
+    stop.ask()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    port = int(listening.url.rsplit(":", 1)[1])
+    try:
+        # Refused, reset, closed or answered: all tell the client where it stands. A TimeoutError would not.
+        with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), timeout=3) as client:
+            client.sendall(b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n")
+            await asyncio.to_thread(client.recv, 1000)
+    finally:
+        held.set()
+    assert (await pending).status == 200
+    await task
+
+
 async def test_a_service_told_to_stop_while_it_starts_ends() -> None:
     """Its start is cancelled; what it had opened is closed."""
     stop, events = Stop(), []

@@ -111,3 +111,14 @@ class Site(web.BaseSite):
             self._socket.listen(QUEUED)
         except OSError as error:
             raise self._listen.error(error) from None
+
+    async def stop(self) -> None:
+        """Stop accepting, and then close the listener.
+
+        In this order: asyncio takes a connection in one turn of its loop and makes its protocol in the next. A listener
+        that closes in between leaves the connection open and unread, and its client waiting.
+        """
+        if self._socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            await asyncio.sleep(0)
+        await super().stop()
