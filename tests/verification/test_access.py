@@ -144,6 +144,28 @@ def test_a_faulty_line_is_refused_with_its_number(line, fault) -> None:
     assert fault in refused.value.faults[0]
 
 
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        pytest.param("# a comment\u2028* /** public", id="line-separator-in-a-comment"),
+        pytest.param("# a comment\x85* /** public", id="next-line-in-a-comment"),
+        pytest.param("# a comment\x0b* /** public", id="vertical-tab-in-a-comment"),
+        pytest.param("# a comment\x1c* /** public", id="file-separator-in-a-comment"),
+        pytest.param("# a comment\r* /** public", id="carriage-return-in-a-comment"),
+        pytest.param("# a comment \u202e", id="right-to-left-override"),
+        pytest.param("GET\u00a0/x public", id="no-break-space"),
+        pytest.param("GET /x\u200b public", id="zero-width-space"),
+        pytest.param("GET /x\x00 public", id="nul"),
+        pytest.param("\ufeffGET /x public", id="byte-order-mark"),
+    ],
+)
+def test_what_no_editor_shows_is_a_fault(hidden) -> None:
+    """A rule that hides in a comment, or a path that is not what it looks like, would answer all the same."""
+    with pytest.raises(AccessRulesError) as refused:
+        parse_rules(f"GET /a authenticated\n{hidden}\nGET /b authenticated\n")
+    assert refused.value.faults == ("line 2: there is a character that cannot be seen",)
+
+
 def test_all_faults_of_a_text_are_told_at_once() -> None:
     """Somebody who repairs a file does it once: faulty lines and unreachable ones together."""
     text = "get /x public nobody\nGET /a/** public\nGET /a/b authenticated\nPOST x role:\n"

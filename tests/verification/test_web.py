@@ -523,6 +523,11 @@ def test_rules_come_parsed_as_text_or_from_the_file_of_the_settings(directory, t
     file.write_text("GET /a public\nGET /a public\n")
     with pytest.raises(UnreachableRuleError):
         notes_app(settings_for(directory, access_rules_file=file))
+    file.write_bytes(b"GET /a public\r\nGET /b public\r\n")
+    assert len(access_rules(notes_app(settings_for(directory, access_rules_file=file)))) == 2
+    file.write_bytes(b"# a comment\r* /** public\n")
+    with pytest.raises(AccessRulesError, match="cannot be seen"):
+        notes_app(settings_for(directory, access_rules_file=file))
     file.write_bytes(b"\xff")
     with pytest.raises(SettingsError, match="not UTF-8"):
         notes_app(settings_for(directory, access_rules_file=file))

@@ -21,7 +21,9 @@ _METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,31}")
 
 
 def parse_rules(text: str) -> AccessRules:
-    """Read the text form.
+    """Read the text form. Lines end at a line feed, words at blanks and tabs, and nowhere else.
+
+    Python's own splitting also knows separators that no editor shows, behind which a comment could hide a rule.
 
     Raises:
         AccessRulesError: with every fault of the text at once, each with its line.
@@ -29,8 +31,12 @@ def parse_rules(text: str) -> AccessRules:
     """
     rules: list[Rule] = []
     faults: list[tuple[int, str]] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = re.sub(r"(^|\s)#.*", "", line).split()
+    for number, line in enumerate(text.split("\n"), start=1):
+        seen = line.removesuffix("\r").replace("\t", " ")
+        if not seen.isprintable():
+            faults.append((number, "there is a character that cannot be seen"))
+            continue
+        words = re.sub(r"(^| )#.*", "", seen).split()
         if not words:
             continue
         rule, found = _parse_line(words, number)

@@ -125,7 +125,8 @@ def read_rules(file: Path) -> AccessRules:
         AccessRulesError: it has faults, all of them named.
     """
     try:
-        with file.open(encoding="utf-8") as stream:
+        # Line ends as they are: which of them end a rule is the parser's business.
+        with file.open(encoding="utf-8", newline="") as stream:
             text = stream.read(MAX_RULES_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
