@@ -43,7 +43,7 @@ SECTIONS: Final[tuple[tuple[str, str, str, type[object]], ...]] = (
     ("The auth server", "`python -m auth_server serve` and `farseal-auth`.", "AUTH_SERVER_", AuthServerSettings),
     ("resource_a, notes", "Beside the settings of every resource server.", "RESOURCE_A_", NotesSettings),
     ("resource_b, reports", "Beside the settings of every resource server.", "RESOURCE_B_", ReportsSettings),
-    ("The demo", "`make demo` needs none of them.", "DEMO_", DemoSettings),
+    ("The demo", "`make demo` needs none of them. `ONCE=1` ends it after the tour.", "DEMO_", DemoSettings),
 )
 
 
@@ -75,9 +75,9 @@ def undocumented() -> list[str]:
     ]
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Write the page, or compare it."""
-    if "--check" in sys.argv[1:]:
+    if "--check" in arguments:
         same = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page() and not undocumented()
         print(
             "docs/configuration.md is up to date" if same else "docs/configuration.md is not; run this without --check"
@@ -89,4 +89,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

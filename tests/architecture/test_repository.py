@@ -1,9 +1,12 @@
 """What the repository says of itself is true."""
 
+import dataclasses
 import re
 
 import pytest
 
+from farseal.environment import setting
+from scripts import configuration
 from scripts.configuration import PAGE, page, undocumented
 from scripts.walls import ROOT
 
@@ -42,3 +45,18 @@ def test_every_make_target_of_the_documentation_exists() -> None:
     named = {name for page in pages for name in re.findall(r"`(?:[A-Z_]+=\S+ )*make ([a-z-]+)", page.read_text())}
     assert named
     assert named <= targets
+
+
+def test_a_setting_without_a_line_on_the_page_is_seen(monkeypatch, capsys) -> None:
+    """`--check` fails for a page that lacks one, and for a field that nobody can set."""
+    assert configuration.main(["--check"]) == 0
+
+    @dataclasses.dataclass
+    class Planted:
+        documented: int = setting("A planted setting", unit="none", default=1)
+        hidden: int = 2
+
+    monkeypatch.setattr(configuration, "SECTIONS", (*configuration.SECTIONS, ("Planted", "", "PLANTED_", Planted)))
+    assert undocumented() == ["Planted.hidden"]
+    assert configuration.main(["--check"]) == 1
+    assert "is not" in capsys.readouterr().out
