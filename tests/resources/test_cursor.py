@@ -18,6 +18,14 @@ def test_a_cursor_is_read_back(position: int) -> None:
     assert len(cursor) == 22
 
 
+def test_the_first_and_the_last_position_have_cursors() -> None:
+    """One, and the largest number that the database can hold."""
+    assert MAX_POSITION == 9_223_372_036_854_775_807
+    assert [decode_cursor(encode_cursor(position)) for position in (1, MAX_POSITION)] == [1, MAX_POSITION]
+    with pytest.raises(CursorError):
+        decode_cursor(encode_cursor(MAX_POSITION + 1))
+
+
 @given(positions, st.integers(min_value=0, max_value=21), st.characters())
 def test_an_edited_cursor_is_refused(position: int, place: int, other: str) -> None:
     """One changed character, whichever, is an error and not another page."""

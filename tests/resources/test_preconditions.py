@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resource_a.preconditions import PreconditionSyntaxError, entity_tag, parse_tags
+from resource_a.preconditions import MAX_HEADER_CHARACTERS, PreconditionSyntaxError, entity_tag, parse_tags
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,24 @@ def test_version_3_matches(lines: list[str], strongly: bool, weakly: bool) -> No
     tags = parse_tags(lines)
     assert tags is not None
     assert (tags.match_strongly(3), tags.match_weakly(3)) == (strongly, weakly)
+
+
+def test_a_tag_that_fits_a_version_is_one_and_a_longer_one_is_none() -> None:
+    """Every number of nine digits fits into the database's 32 bits; not every one of ten does."""
+    longest, longer = parse_tags(['"999999999"', 'W/"999999998"']), parse_tags(['"1000000000"', '"9999999999"'])
+    assert longest is not None
+    assert longer is not None
+    assert (longest.strong, longest.weak) == ({999_999_999}, {999_999_998})
+    assert (longer.strong, longer.weak) == (set(), set())
+
+
+def test_a_header_of_the_most_characters_is_read_and_one_more_is_not() -> None:
+    """The bound is on all lines together."""
+    fits = '"' + "x" * (MAX_HEADER_CHARACTERS - 2) + '"'
+    assert parse_tags([fits]) == parse_tags(['"x"'])
+    for lines in ([fits[:-1] + 'x"'], ['"1"', fits[4:-1] + '"'], [fits[3:], '"1"']):
+        with pytest.raises(PreconditionSyntaxError):
+            parse_tags(lines)
 
 
 @pytest.mark.parametrize(
