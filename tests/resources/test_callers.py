@@ -56,8 +56,9 @@ def test_claims_that_cannot_own_a_note(claims: dict[str, object], claim: str) ->
     assert refused.claim == claim
 
 
-def test_the_longest_identifiers_are_fit() -> None:
-    """255 characters each, the boundary."""
-    caller = caller_of(principal_with(sub="s" * 255, org_id="o" * 255))
+@pytest.mark.parametrize("length", [1, 255])
+def test_the_shortest_and_the_longest_identifiers_are_fit(length: int) -> None:
+    """Both boundaries are inside."""
+    caller = caller_of(principal_with(sub="s" * length, org_id="o" * length))
     assert isinstance(caller, Caller)
-    assert (caller.subject, caller.org_id) == ("s" * 255, "o" * 255)
+    assert (caller.subject, caller.org_id) == ("s" * length, "o" * length)
