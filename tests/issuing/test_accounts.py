@@ -92,7 +92,7 @@ class Recording(PasswordHasher):
 async def test_a_refusal_costs_the_same_whoever_is_asked_for(pool) -> None:
     """Unknown, disabled, without a password and known: one password hash each, of the same memory, time and lanes."""
     with Recording() as hasher:
-        accounts = Accounts(pool, hasher, Throttle(pool, account=Limit(1000, 1), address=Limit(1000, 1)))
+        accounts = Accounts(pool, hasher, Throttle(pool))
         stored = await hasher.hash(PASSWORD)
         async with pool.acquire() as conn:
             await add_user(conn, "alice", password_hash=stored)
@@ -122,8 +122,8 @@ async def test_guesses_sent_at_once_are_counted_before_they_are_checked(pool, ha
 
 
 async def test_a_login_forgives_earlier_slips(pool, hasher, alice) -> None:
-    """After a success the person may slip as often again."""
-    accounts = Accounts(pool, hasher, Throttle(pool, account=Limit(burst=2, interval=30)))
+    """After a success the person may slip as often again, from where the success came."""
+    accounts = Accounts(pool, hasher, Throttle(pool, pair=Limit(burst=2, interval=30)))
     for _ in range(3):
         assert await accounts.login("alice", "slip", address=HERE, now=NOW) == Refused()
         assert isinstance(await accounts.login("alice", PASSWORD, address=HERE, now=NOW), User)

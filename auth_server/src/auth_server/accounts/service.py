@@ -62,7 +62,7 @@ class Accounts:
         if found is None or not verdict.correct or found.user.disabled_at is not None:
             return Refused()
         with database_errors():
-            await self._throttle.forgive(username)
+            await self._throttle.forgive(username, address)
         if stored is not None and verdict.outdated:
             await self._renew(found.user, stored, password)
         return found.user

@@ -1,4 +1,4 @@
--- Counts of login attempts, one row for each account and each address that tried of late.
+-- Counts of login attempts, one row for each address, each account and each pair of them that tried of late.
 
 CREATE TABLE throttle (
     -- SHA-256 of the kind and the value: people type passwords into the username field.
