@@ -1,8 +1,12 @@
 """The published documents: what they say, and how they get into a directory."""
 
+import asyncio
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -88,8 +92,53 @@ async def test_documents_are_written_whole_and_readable_for_all(tmp_path: Path) 
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
         document.name: document.body for document in DOCUMENTS
     }
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o755
     for path in (tmp_path / "out").iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_directory_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    """Who made it decided who may read it."""
+    tmp_path.chmod(0o750)
+    asyncio.run(Publisher(tmp_path).publish(DOCUMENTS, now=NOW))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o750
+
+
+async def test_a_directory_behind_a_link_is_written_to(tmp_path: Path) -> None:
+    """A deployment may point the path elsewhere; a document that is a link itself is replaced, not followed."""
+    target, link, outside = tmp_path / "target", tmp_path / "link", tmp_path / "outside"
+    target.mkdir()
+    link.symlink_to(target)
+    outside.write_text("not ours")
+    (target / "jwks.json").symlink_to(outside)
+    await Publisher(link).publish(DOCUMENTS, now=NOW)
+    assert (target / "jwks.json").read_bytes() == DOCUMENTS[0].body
+    assert outside.read_text() == "not ours"
+
+
+KILLED = """
+import asyncio, os, sys
+from pathlib import Path
+from auth_server.publication import publisher
+from auth_server.publication.documents import Document
+os.fsync = lambda _: os.kill(os.getpid(), 9)
+asyncio.run(publisher.Publisher(Path(sys.argv[1])).publish([Document("jwks.json", "t", b"half")], now=1))
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not(tmp_path: Path) -> None:
+    """A kill in mid-write leaves the old document whole, and a temporary file that the next writer clears away."""
+    asyncio.run(Publisher(tmp_path).publish(DOCUMENTS, now=NOW))
+    assert subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False).returncode == -signal.SIGKILL
+    (leftover,) = tmp_path.glob(".*")
+    assert (tmp_path / "jwks.json").read_bytes() == DOCUMENTS[0].body
+    live, foreign = tmp_path / ".jwks.json.1.aaaaaaaa.tmp", tmp_path / ".htaccess"
+    live.write_text("somebody is writing this now")
+    foreign.write_text("not ours")
+    for old in (leftover, foreign):
+        os.utime(old, (old.stat().st_mtime - 61,) * 2)
+    asyncio.run(Publisher(tmp_path).publish(DOCUMENTS, now=NOW + 1))
+    assert set(tmp_path.glob(".*")) == {live, foreign}
 
 
 async def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:

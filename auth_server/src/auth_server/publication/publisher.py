@@ -1,6 +1,7 @@
 """Writes the published documents to a directory that a volume, a static web server or a CDN carries on."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -16,7 +17,11 @@ HEARTBEAT_SECONDS: Final = 60
 still. A fifteenth of the age at which a verifier warns by default."""
 
 _MODE: Final = 0o644
+_DIRECTORY_MODE: Final = 0o755
 """Public by nature; readers run as other users, so the umask has no say."""
+
+_STALE_SECONDS: Final = 60
+"""Age at which a temporary file is nobody's any more. A replica that lives renames its own within a moment."""
 
 
 class Publisher:
@@ -57,9 +62,13 @@ class Publisher:
         self._written, self._written_at = chosen, now
 
     def _write_all(self, documents: "tuple[Document, ...]") -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        if not self._directory.is_dir():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._directory.chmod(_DIRECTORY_MODE)
         for document in documents:
-            _replace(self._directory / document.name, document.body)
+            path = self._directory / document.name
+            _replace(path, document.body)
+            _remove_leftovers(path)
         _sync_directory(self._directory)
 
 
@@ -77,6 +86,15 @@ def _replace(path: Path, body: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete what writers of ``path`` left behind when they were killed, by the clock of the file system."""
+    with contextlib.suppress(OSError):  # another replica is doing the same
+        newest = path.stat().st_mtime
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+            if leftover.lstat().st_mtime < newest - _STALE_SECONDS:
+                leftover.unlink()
 
 
 def _sync_directory(directory: Path) -> None:
