@@ -124,7 +124,10 @@ def test_a_rules_text_has_comments_blank_lines_and_any_spacing() -> None:
         pytest.param("GET /a/../b public", "dot segment", id="dot-segment"),
         pytest.param("GET /a%20b public", "written decoded", id="encoded"),
         pytest.param("GET /{id} public", "without braces", id="aiohttp-variable"),
+        pytest.param("GET /{id public", "without braces", id="opening-brace"),
+        pytest.param("GET /id} public", "without braces", id="closing-brace"),
         pytest.param("GET /a?b public", "no query", id="query"),
+        pytest.param("GET /a;b public", "no query", id="parameters"),
         pytest.param("GET /a\\b public", "no request may have", id="backslash"),
         pytest.param("GET /x public scope:a", "public stands alone", id="public-and-more"),
         pytest.param("GET /x authenticated role:a", "authenticated stands alone", id="authenticated-and-more"),
@@ -251,6 +254,23 @@ def test_subsumption_and_overlap_agree_with_matching(wide, narrow, path) -> None
     if one is not None and other is not None:
         assert overlaps(wide, narrow)
         assert overlaps(narrow, wide)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param("/a", "/b", id="literals"),
+        pytest.param("/a/*", "/b/c", id="a-literal-before-a-star"),
+        pytest.param("/a/**", "/b/**", id="literals-before-rests"),
+        pytest.param("/a", "/a/*", id="lengths"),
+        pytest.param("/a/*", "/a/", id="star-is-not-empty"),
+        pytest.param("/a/b/**", "/a", id="rest-of-something-longer"),
+    ],
+)
+def test_patterns_without_a_path_in_common_do_not_overlap(one, other) -> None:
+    """Otherwise a route that nobody may call would be thought to have its rule."""
+    assert not overlaps(parse_pattern(one), parse_pattern(other))
+    assert not overlaps(parse_pattern(other), parse_pattern(one))
 
 
 @given(st.text(), st.text(max_size=3))

@@ -7,13 +7,15 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from farseal import clock
 from farseal.sources import DirectorySource, TrustSource
 from farseal.sources import file as file_source
-from farseal.sources.document import MAX_DOCUMENT_BYTES, DocumentError, read_document
+from farseal.sources.document import MAX_DOCUMENT_BYTES, DocumentError, Fingerprint, read_document
 from farseal.trust import AgeLimits
 from tests.support.tokens import ISSUER, Issuer, compact_json, jwk, private_key
 
@@ -429,6 +431,24 @@ async def test_a_change_that_keeps_size_inode_and_time_is_found_while_the_file_i
         found = path.stat()
         path.write_bytes(second.jwks().ljust(found.st_size))
         os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        await until(lambda: kids(source) == {"second"})
+
+
+async def test_a_change_that_no_clock_shows_is_found_while_the_file_is_young(directory, second, monkeypatch) -> None:
+    """Both times of both writes the same, as where a file system counts in whole seconds."""
+    real = file_source.fingerprint
+    tick = clock.now() * 10**9
+
+    def coarse(name: str, directory_fd: int) -> Fingerprint | str:
+        seen = real(name, directory_fd)
+        return seen if isinstance(seen, str) else replace(seen, modified_ns=tick, changed_ns=tick)
+
+    monkeypatch.setattr(file_source, "fingerprint", coarse)
+    path = directory / "jwks.json"
+    async with DirectorySource(directory, ISSUER, poll_seconds=0.05) as source:
+        assert kids(source) == {"first"}
+        with path.open("r+b") as file:
+            file.write(second.jwks().ljust(path.stat().st_size))
         await until(lambda: kids(source) == {"second"})
 
 

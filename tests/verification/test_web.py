@@ -552,6 +552,7 @@ async def test_without_keys_nobody_can_tell(aiohttp_client, tmp_path, issuer, ca
             assert "WWW-Authenticate" not in answer.headers
             assert (await answer.json())["code"] == "trust_unavailable"
     assert caplog.text.count("get 503") == 1, "logged once a minute, however many requests meet it"
+    assert verification_counts(app) == {"trust_unavailable": 3}
     assert (await client.get("/notes")).status == 401
     assert (await client.get("/notes", headers=bearer("rubbish"))).status == 401
     assert (await client.get("/notes/1")).status == 200
