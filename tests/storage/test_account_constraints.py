@@ -88,11 +88,12 @@ async def test_the_tables_and_the_vocabulary_name_the_same_registered_claims(dat
 
 
 async def test_the_login_client_is_there_and_cannot_act_for_itself(database) -> None:
-    """The client of POST /api/tokens comes with the tables, without a secret; it cannot get client_credentials."""
+    """The client of POST /api/tokens comes with the tables, without a secret; it gets neither that nor a grant type."""
     row = await database.fetchrow("SELECT secret_hash, grant_types, disabled_at FROM clients WHERE id = 'login'")
     assert tuple(row) == (None, [], None)
-    with pytest.raises(asyncpg.CheckViolationError):
-        await database.execute("UPDATE clients SET grant_types = '{client_credentials}' WHERE id = 'login'")
+    for change in ("secret_hash = sha256('x')", "grant_types = '{client_credentials}', secret_hash = sha256('x')"):
+        with pytest.raises(asyncpg.CheckViolationError, match="clients_login_proves_nothing"):
+            await database.execute(f"UPDATE clients SET {change} WHERE id = 'login'")  # noqa: S608 - constants
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ CREATE TABLE clients (
     CONSTRAINT clients_client_credentials_secret CHECK (
         secret_hash IS NOT NULL OR NOT 'client_credentials' = ANY (grant_types)
     ),
+    -- The client of POST /api/tokens (at the end of this file) is us: nobody else may ever prove to be it.
+    CONSTRAINT clients_login_proves_nothing CHECK (id <> 'login' OR (secret_hash IS NULL AND grant_types = '{}')),
     CONSTRAINT clients_access_token_seconds_range CHECK (access_token_seconds BETWEEN 10 AND 86400)
 );
 
