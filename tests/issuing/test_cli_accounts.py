@@ -186,6 +186,7 @@ def test_roles_are_given_and_taken(cli) -> None:
         ("user", "role", "add", "nobody", "x"),
         ("client", "show", "nobody"),
         ("client", "disable", "nobody"),
+        ("client", "delete", "nobody", "--yes"),
         ("client", "rotate-secret", "nobody"),
         ("client", "permit", "nobody", NOTES),
         ("client", "forbid", "nobody", NOTES, "--all"),
@@ -216,6 +217,21 @@ def test_a_clients_secret_is_shown_once(cli) -> None:
     assert "fsc_" not in cli.out("client", "list")
     assert "taken" in cli.refused("client", "create", "nightly")
     assert cli.rows("SELECT secret_hash FROM clients WHERE id = 'nightly'") == [(client_secrets.hash_secret(secret),)]
+
+
+def test_a_client_goes_with_its_permissions(notes, monkeypatch) -> None:
+    """After a yes; its id is free again and holds nothing. `login` is the server's own and stays."""
+    notes.run("client", "create", "nightly")
+    notes.run("client", "permit", "nightly", NOTES, "notes:read", "--default")
+    assert "--yes" in notes.refused("client", "delete", "nightly", code=2)
+    monkeypatch.setattr(prompts, "is_interactive", lambda: True)
+    notes.refused("client", "delete", "nightly", input="n\n")
+    assert notes.rows("SELECT scope FROM client_scopes") == [("notes:read",)]
+    assert notes.json("client", "delete", "nightly", "--yes") == {"id": "nightly"}
+    assert notes.rows("SELECT client_id FROM client_resources UNION SELECT client_id FROM client_scopes") == []
+    assert notes.json("client", "create", "nightly")["permissions"] == {}
+    assert "belongs to the server" in notes.refused("client", "delete", "login", "--yes")
+    assert notes.rows("SELECT id FROM clients ORDER BY id") == [("login",), ("nightly",)]
 
 
 def test_rotating_replaces_the_secret(cli) -> None:

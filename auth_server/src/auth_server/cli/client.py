@@ -154,6 +154,21 @@ def enable(client_id: str, *, as_json: bool) -> None:
 
 @client.command()
 @click.argument("client_id", metavar="CLIENT", type=CLIENT_ID)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def delete(client_id: str, *, yes: bool, as_json: bool) -> None:
+    """Delete a client and its permissions. A new client may take its id, which is the `sub` of its tokens."""
+    if client_id == BUILT_IN_CLIENT:
+        raise Refusal(f"the client {BUILT_IN_CLIENT} belongs to the server; to refuse logins, disable it")
+    in_database(lambda conn: require(conn, client_id))
+    prompts.confirm(f"Delete the client {client_id} and its permissions for good?", yes=yes)
+    if not in_database(lambda conn: clients.delete(conn, client_id)):
+        raise not_found(client_id)
+    done(as_json, f"Deleted {client_id}. {STILL_ALIVE}", {"id": client_id})
+
+
+@client.command()
+@click.argument("client_id", metavar="CLIENT", type=CLIENT_ID)
 @click.argument("audience", metavar="RESOURCE", type=AUDIENCE)
 @click.argument("scopes", metavar="[SCOPE]...", type=SCOPE, nargs=-1)
 @click.option("--default", "as_default", is_flag=True, help="Meant when the client names no resource.")
