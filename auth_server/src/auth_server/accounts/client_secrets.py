@@ -1,10 +1,12 @@
 """Secrets of clients: made by us with 256 bits of chance, shown once, stored as SHA-256.
 
 A slow hash guards what people can think of. There is nothing to guess here, and argon2 on every token request would
-cost client_credentials its throughput. For the same reason wrong secrets are not throttled at the token endpoint: a thousand
-guesses a second for the age of the universe find one of 2**256 with a chance below 2**-185, each costs us a look-up and
-a SHA-256, and a limit on failures would let anybody who knows a client's id, which is no secret, keep that client out.
-Failures are counted and logged (`invalid_client`) for those who watch.
+cost client_credentials its throughput.
+
+For the same reason wrong secrets are not throttled at the token endpoint. A thousand guesses a second for the age of
+the universe find one of 2**256 with a chance below 2**-185; each costs us a look-up and a SHA-256. A limit on failures
+would let anybody who knows a client's id, which is no secret, keep that client out. Failures are counted and logged
+(`invalid_client`) for those who watch.
 """
 
 import hashlib
