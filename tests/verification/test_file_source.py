@@ -22,6 +22,9 @@ from tests.support.tokens import ISSUER, Issuer, compact_json, jwk, private_key
 NOW = 1_795_000_000
 IN_FORCE_SECONDS = 1.0
 
+PADDED = 1024
+"""Bytes of a set whose successor is to have the same size."""
+
 
 async def until(condition: Callable[[], bool], seconds: float = IN_FORCE_SECONDS) -> float:
     """How long it took; fails when it took longer."""
@@ -292,6 +295,15 @@ async def test_nothing_broken_replaces_good_trust(directory, first, fault, caplo
         assert source.snapshot.generation == 1, "the same keys are no new generation"
 
 
+async def test_each_broken_publication_is_counted(directory) -> None:
+    """The same fault in another file is another refusal, however alike they are told."""
+    async with DirectorySource(directory, ISSUER, poll_seconds=0.05) as source:
+        for count in (1, 2, 3):
+            rename(directory, b"[]")
+            await until(lambda: source.status().refused >= count)  # noqa: B023 - awaited within its round
+            assert source.status().refused == count
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 async def test_an_unreadable_file_is_a_fault_like_others(directory) -> None:
     """Permissions may be wrong for a moment while a volume is prepared."""
@@ -424,17 +436,21 @@ async def test_a_clock_that_is_set_right_sets_the_age_right(directory, started_a
         assert source.status().ages[ISSUER] == pytest.approx(age, abs=2)
 
 
-async def test_a_change_that_keeps_size_inode_and_time_is_found_while_the_file_is_young(directory, second) -> None:
+async def test_a_change_that_keeps_size_inode_and_time_is_found_while_the_file_is_young(
+    directory, first, second
+) -> None:
     """File systems with coarse clocks show a quick second write as no change at all."""
     path = directory / "jwks.json"
+    overwrite(directory, first.jwks().ljust(PADDED))
     async with DirectorySource(directory, ISSUER) as source:
         found = path.stat()
-        path.write_bytes(second.jwks().ljust(found.st_size))
+        overwrite(directory, second.jwks().ljust(PADDED))
         os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        assert (path.stat().st_ino, path.stat().st_size) == (found.st_ino, found.st_size)
         await until(lambda: kids(source) == {"second"})
 
 
-async def test_a_change_that_no_clock_shows_is_found_while_the_file_is_young(directory, second, monkeypatch) -> None:
+async def test_a_change_that_no_clock_shows_is_found(directory, first, second, monkeypatch) -> None:
     """Both times of both writes the same, as where a file system counts in whole seconds."""
     real = file_source.fingerprint
     tick = clock.now() * 10**9
@@ -444,11 +460,11 @@ async def test_a_change_that_no_clock_shows_is_found_while_the_file_is_young(dir
         return seen if isinstance(seen, str) else replace(seen, modified_ns=tick, changed_ns=tick)
 
     monkeypatch.setattr(file_source, "fingerprint", coarse)
-    path = directory / "jwks.json"
+    overwrite(directory, first.jwks().ljust(PADDED))
     async with DirectorySource(directory, ISSUER, poll_seconds=0.05) as source:
         assert kids(source) == {"first"}
-        with path.open("r+b") as file:
-            file.write(second.jwks().ljust(path.stat().st_size))
+        with (directory / "jwks.json").open("r+b") as file:
+            file.write(second.jwks().ljust(PADDED))
         await until(lambda: kids(source) == {"second"})
 
 
