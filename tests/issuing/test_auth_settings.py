@@ -80,7 +80,7 @@ def test_an_issuer_that_nobody_should_trust_is_refused(issuer: str) -> None:
     with pytest.raises(SettingsError) as refused:
         load(ISSUER=issuer)
     assert len(refused.value.faults) == 1
-    assert refused.value.faults[0].startswith("AUTH_SERVER_ISSUER: must be an https:// URL")
+    assert refused.value.faults[0].startswith("AUTH_SERVER_ISSUER: must be an https URL")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from farseal.environment import SettingsError, describe
-from farseal.settings import PREFIX, TrustSettings, is_loopback
+from farseal.identifiers import is_loopback
+from farseal.settings import PREFIX, TrustSettings
 from farseal.trust import AgeLimits
 from tests.support.protected import settings_for
 from tests.support.tokens import ISSUER, NOTES

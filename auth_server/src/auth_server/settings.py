@@ -1,12 +1,10 @@
 """What the auth server is told by its environment, prefix ``AUTH_SERVER_``."""
 
 import ipaddress
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from auth_server.http.client_address import Network
 from auth_server.keys.generation import RSA_BITS
@@ -24,37 +22,10 @@ from farseal.environment import (
     url,
 )
 from farseal.environment import port as tcp_port
+from farseal.identifiers import issuer_identifier
 from farseal.service.logs import Format
 
 PREFIX: Final = "AUTH_SERVER_"
-
-_ISSUER: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._~:/@!$&'()*+,;=%\[\]-]+")
-"""The characters of RFC 3986 without ``?`` and ``#``."""
-
-
-def issuer(value: str) -> str:
-    """An issuer identifier (RFC 8414 section 2): https, or http on this machine; kept byte for byte."""
-    wanted = "must be an https:// URL without query and fragment (http:// on loopback only)"
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        raise ValueError(wanted) from None
-    if not _ISSUER.fullmatch(value) or not host or "@" in parts.netloc or "/." in parts.path or "//" in parts.path:
-        raise ValueError(wanted)
-    if not (value.startswith("https://") or (value.startswith("http://") and _is_loopback(host))):
-        raise ValueError(wanted)
-    return value
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def networks(value: str) -> tuple[Network, ...]:
@@ -77,7 +48,7 @@ class AuthServerSettings:
     issuer: str = setting(
         "Issuer identifier, the iss of every token, byte for byte; public endpoints are below it",
         unit="https URL",
-        parse=issuer,
+        parse=issuer_identifier,
     )
     database_url: Secret = setting(
         "Where accounts and sealed keys are",

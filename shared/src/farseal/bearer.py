@@ -5,13 +5,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from farseal.errors import VerificationError
+from farseal.identifiers import quotable
 
 # RFC 6750 section 2.1: "Bearer" 1*SP b64token. The scheme is a token of RFC 9110 section 5.6.2, compared without case.
 _SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _AFTER_SCHEME: Final = re.compile(r" +([A-Za-z0-9._~+/-]+=*)")
-
-_NOT_QUOTABLE: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
-"""What RFC 6750 section 3 keeps out of every attribute: quotes, backslashes, controls, anything beyond ASCII."""
 
 
 class CredentialsMalformedError(VerificationError):
@@ -70,4 +68,4 @@ def challenge(
         attributes.append(("scope", scope))
     if resource_metadata is not None:
         attributes.append(("resource_metadata", resource_metadata))
-    return "Bearer " + ", ".join(f'{name}="{_NOT_QUOTABLE.sub("?", value)}"' for name, value in attributes)
+    return "Bearer " + ", ".join(f'{name}="{quotable(value)}"' for name, value in attributes)

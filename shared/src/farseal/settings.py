@@ -1,13 +1,12 @@
 """What a service says about the tokens it takes. Made in code, or read from ``FARSEAL_*`` variables."""
 
-import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
-from farseal.environment import SettingsError, load, path, seconds, setting
+from farseal.environment import SettingsError, load, path, seconds, setting, url
+from farseal.identifiers import issuer_identifier, quotable, resource_identifier
 from farseal.trust import AgeLimits
 from farseal.verify import Expectations
 
@@ -17,47 +16,11 @@ MAX_LEEWAY_SECONDS: Final = 300
 """More than this is not clock skew; it is a longer life for every token."""
 
 
-def issuer_identifier(value: str) -> str:
-    """An issuer as RFC 8414 section 2 has it: https without query and fragment; plain http on loopback only."""
-    wanted = "must be an https URL without query or fragment (http on loopback only)"
-    parts = _split(value, wanted)
-    plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
-    if not (parts.scheme == "https" or plain) or not parts.netloc or "@" in parts.netloc or "?" in value:
-        raise ValueError(wanted)
-    return value
-
-
-def audience_identifier(value: str) -> str:
-    """A resource identifier as RFC 8707 section 2 has it: an absolute URI without fragment."""
-    wanted = "must be an absolute URI without a fragment"
-    parts = _split(value, wanted)
-    if not parts.scheme or not (parts.netloc or parts.path) or (parts.scheme in {"http", "https"} and not parts.netloc):
-        raise ValueError(wanted)
-    return value
-
-
-def web_address(value: str) -> str:
-    """An http or https URL without fragment."""
-    wanted = "must be an http or https URL without a fragment"
-    parts = _split(value, wanted)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise ValueError(wanted)
-    return value
-
-
 def realm_text(value: str) -> str:
     """Text for the ``realm`` of a challenge: printable ASCII without quotes and backslashes (RFC 6750 section 3)."""
-    if not value or not value.isascii() or not value.isprintable() or '"' in value or "\\" in value:
+    if not value or quotable(value) != value:
         raise ValueError("must be printable ASCII without quotes and backslashes")
     return value
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host of a URL is this machine by its spelling alone; no name is looked up."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +32,7 @@ class TrustSettings:
     """
 
     issuer: str = setting("Issuer whose tokens are taken, as in iss", unit="URL", parse=issuer_identifier)
-    audience: str = setting("This service, as in aud", unit="URI", parse=audience_identifier)
+    audience: str = setting("This service, as in aud", unit="URI", parse=resource_identifier)
     trust_directory: Path = setting("Directory of published documents", unit="path", parse=path)
     leeway_seconds: int = setting(
         "Clock skew to forgive", unit="seconds", default=30, parse=seconds(0, MAX_LEEWAY_SECONDS)
@@ -85,7 +48,7 @@ class TrustSettings:
         "Where this service's own keys are, for its metadata (RFC 9728); most have none",
         unit="URL",
         default=None,
-        parse=web_address,
+        parse=url(),
     )
     realm: str = setting("realm of the challenges", default="farseal", parse=realm_text)
 
@@ -139,18 +102,7 @@ class TrustSettings:
 
 _CHECKS: Final[Mapping[str, Any]] = {
     "issuer": issuer_identifier,
-    "audience": audience_identifier,
-    "jwks_uri": web_address,
+    "audience": resource_identifier,
+    "jwks_uri": url(),
     "realm": realm_text,
 }
-
-
-def _split(value: object, wanted: str) -> Any:
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value or "#" in value:
-        raise ValueError(wanted)
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(wanted) from None
-    return parts

@@ -5,16 +5,14 @@ granted only when the subject may have it at every owner, because the token's on
 them (RFC 9068 section 5: a grant that would be ambiguous is refused).
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from farseal import identifiers
+
 SCOPE_CHARACTERS: Final = 2048
 """Of the whole `scope` parameter; a token with more would not fit into a header anyway."""
-
-_SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
-_ABSOLUTE_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^#\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +85,10 @@ def split_scope(scope: str) -> tuple[str, ...] | GrantRefused:
     """
     if len(scope) > SCOPE_CHARACTERS:
         return GrantRefused("invalid_scope", f"scope is longer than {SCOPE_CHARACTERS} characters")
-    tokens = scope.split(" ")
-    if not all(_SCOPE_TOKEN.fullmatch(token) for token in tokens):
-        return GrantRefused("invalid_scope", "scope must be scope tokens separated by single spaces")
-    return tuple(dict.fromkeys(tokens))
+    try:
+        return tuple(dict.fromkeys(identifiers.split_scope(scope)))
+    except ValueError as error:
+        return GrantRefused("invalid_scope", f"scope {error}")
 
 
 def _target(
@@ -101,8 +99,11 @@ def _target(
     When only scopes are asked they tell the audience (RFC 9068 section 3): the resources that define one of them.
     """
     if resources:
-        if not all(_ABSOLUTE_URI.fullmatch(resource) for resource in resources):
-            return GrantRefused("invalid_target", "resource must be an absolute URI without a fragment")
+        try:
+            for resource in resources:
+                identifiers.resource_identifier(resource)
+        except ValueError as error:
+            return GrantRefused("invalid_target", f"resource {error}")
         if not all(resource in held for resource in resources):
             return GrantRefused("invalid_target", "a resource is unknown or not permitted")
         return [held[resource] for resource in dict.fromkeys(resources)]
@@ -123,7 +124,9 @@ def _narrowed(asked: tuple[str, ...], target: Sequence[Holding]) -> tuple[str, .
             return GrantRefused("invalid_scope", f"scope {scope} means nothing at the audience of this token")
         for owner in owners:
             if scope not in owner.permitted:
-                return GrantRefused("invalid_scope", f"scope {scope} is not permitted at {_printable(owner.audience)}")
+                return GrantRefused(
+                    "invalid_scope", f"scope {scope} is not permitted at {identifiers.quotable(owner.audience)}"
+                )
     return tuple(sorted(asked))
 
 
@@ -141,11 +144,7 @@ def _mapped_claims(target: Sequence[Holding]) -> Mapping[str, str] | GrantRefuse
         for claim, attribute in holding.claims.items():
             if claims.setdefault(claim, attribute) != attribute:
                 return GrantRefused(
-                    "invalid_target", f"these resources disagree about the claim {_printable(claim)}; ask separately"
+                    "invalid_target",
+                    f"these resources disagree about the claim {identifiers.quotable(claim)}; ask separately",
                 )
     return claims
-
-
-def _printable(text: str) -> str:
-    """Keep to the characters of ``error_description`` (RFC 6749 section 5.2)."""
-    return "".join(c if " " <= c <= "~" and c not in '"\\' else "?" for c in text)

@@ -1,19 +1,18 @@
 """Answers that more than one endpoint gives."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
+from farseal.identifiers import quotable
+
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """On whatever holds a token or says something about credentials (RFC 6749 section 5.1)."""
 
 BASIC_CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="farseal", charset="UTF-8"'}
 """RFC 7617 section 2.1."""
-
-_NOT_ALLOWED: Final = re.compile(r"[^\x20\x21\x23-\x5B\x5D-\x7E]")
 
 
 def json_answer(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -33,5 +32,5 @@ def oauth_error(
 
     ``description`` may hold what the client sent: characters that the section forbids are replaced.
     """
-    body = {"error": error, "error_description": _NOT_ALLOWED.sub("?", description)}
+    body = {"error": error, "error_description": quotable(description)}
     return json_answer(body, status=status, headers=headers)

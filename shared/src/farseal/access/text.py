@@ -15,7 +15,7 @@ from farseal.access.rules import (
     Rule,
     UnreachableRuleError,
 )
-from farseal.claims import is_scope_text
+from farseal.identifiers import is_scope
 
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,31}")
 
@@ -88,7 +88,7 @@ def _parse_needs(words: list[str]) -> tuple[Needs, list[str]]:
             faults.append(f"{word} stands alone")
         elif not colon or kind not in names:
             faults.append(f"{word!r} is none of public, authenticated, scope:NAME, role:NAME")
-        elif not name or (kind == "scope" and not is_scope_text(name)):
+        elif not name or (kind == "scope" and not is_scope(name)):
             faults.append(f"{word!r} does not name a {kind}")
         else:
             names[kind].add(name)

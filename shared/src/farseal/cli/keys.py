@@ -11,8 +11,8 @@ import aiohttp
 
 from farseal.cli.words import without_tokens
 from farseal.errors import FarsealError
+from farseal.identifiers import is_loopback
 from farseal.jwks import KeySet, KeySetError, parse_jwks
-from farseal.settings import is_loopback
 from farseal.sources.document import MAX_DOCUMENT_BYTES, DocumentError, read_document, reason
 
 TIMEOUT_SECONDS: Final = 5

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar, cast
 from aiohttp import web
 
 from farseal.access import Authenticated
-from farseal.claims import is_scope_text
 from farseal.errors import RoleInsufficientError, ScopeInsufficientError
+from farseal.identifiers import is_scope
 from farseal.web.principal import PRINCIPAL, Principal
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[web.StreamResponse]])
@@ -31,7 +31,7 @@ def requires(*scopes: str, role: str | None = None) -> Callable[[Handler], Handl
     for name in scopes:
         if not isinstance(name, str):
             raise TypeError("requires is called: @requires() or @requires('scope')")
-        if not name or " " in name or not is_scope_text(name):
+        if not is_scope(name):
             raise ValueError(f"{name!r} is not one scope (RFC 6749 section 3.3)")
     if role == "":
         raise ValueError("a role has a name")
