@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-import psutil  # type: ignore[import-untyped]  # ships no types
+import psutil
 
 
 class InspectionError(Exception):
@@ -52,5 +52,7 @@ def remote_ports(pids: Iterable[int]) -> set[int]:
             continue
         except psutil.Error as error:
             raise InspectionError(f"the sockets of process {pid} cannot be seen: {error}") from error
-        ports.update(connection.raddr.port for connection in connections if connection.raddr)
+        # An unconnected socket has an empty tuple there, whatever the stubs say.
+        for one in connections:
+            ports.update({one.raddr.port} if tuple(one.raddr) else ())
     return ports

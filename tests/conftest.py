@@ -1,5 +1,6 @@
 """Fixtures and hooks of every test: the database server of the run."""
 
+import hypothesis
 import pytest
 
 from tests.support import postgres
@@ -16,3 +17,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End the run."""
     postgres.unconfigure(config)
+
+
+# A deadline would make the suite depend on how busy the machine is.
+hypothesis.settings.register_profile("farseal", deadline=None)
+hypothesis.settings.load_profile("farseal")
