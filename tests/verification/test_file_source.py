@@ -323,6 +323,26 @@ async def test_nothing_broken_is_trusted_at_the_start_either(directory) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        pytest.param(f"{ISSUER}/", id="a-slash-more"),
+        pytest.param(f"{ISSUER}.evil.example", id="begins-alike"),
+        pytest.param(ISSUER[:-1], id="a-character-less"),
+        pytest.param(ISSUER.upper(), id="case"),
+        pytest.param([ISSUER], id="a-list"),
+        pytest.param(None, id="null"),
+    ],
+)
+async def test_the_metadata_names_the_issuer_exactly(directory, issuer) -> None:
+    """Compared as RFC 8414 section 3.3 has it, like every issuer: byte for byte."""
+    for metadata in ({"issuer": issuer}, {}):
+        (directory / "oauth-authorization-server.json").write_bytes(compact_json(metadata))
+        async with DirectorySource(directory, ISSUER) as source:
+            assert source.snapshot.issuers == {}
+            assert "another issuer" in (source.status().refusal or "")
+
+
 async def test_a_directory_without_metadata_will_do(directory) -> None:
     """The issuer's metadata is checked where it is; a key set alone is enough."""
     (directory / "oauth-authorization-server.json").unlink()
