@@ -388,6 +388,17 @@ async def test_a_file_from_the_future_is_as_old_as_its_discovery(directory) -> N
         assert source.status().ages == {ISSUER: 50}
 
 
+async def test_known_keys_published_again_from_the_future_are_as_old_as_that_discovery(directory) -> None:
+    """The rule for a first set holds for its next publication."""
+    at = [NOW]
+    os.utime(directory / "jwks.json", (NOW - 5, NOW - 5))
+    async with DirectorySource(directory, ISSUER, clock=lambda: at[0], poll_seconds=0.05) as source:
+        os.utime(directory / "jwks.json", (NOW + 9_000, NOW + 9_000))
+        await until(lambda: source.status().ages == {ISSUER: 0})
+        at[0] += 50
+        assert source.status().ages == {ISSUER: 50}
+
+
 @pytest.mark.parametrize("dated", [0, -1, NOW - 100, NOW - 50], ids=["1970", "1969", "at-the-limit", "younger"])
 async def test_a_date_set_back_does_not_make_known_keys_older(directory, dated) -> None:
     """They were seen to be published later than that; a copy that loses its dates is no outage."""
