@@ -1,7 +1,7 @@
 """``python -m demo``: everything on this machine, in one command.
 
 Exit status: 0 when every claim of the tour held, 1 when one did not or something broke, 2 when the demo could not begin
-(settings, a busy port, another demo), 128 + N when signal N ended it before the tour was over.
+(settings, a busy port, another demo, a folder that cannot be written), 128 + N when signal N ended it before the tour was over.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from demo.screen import Screen
 from demo.services import Addresses
 from demo.settings import Settings
 from demo.stack import Stack, StackError
-from demo.state import AlreadyRunningError, Lock, State
+from demo.state import AlreadyRunningError, Lock, State, StateError
 from demo.tour.program import tour
 from farseal.environment import SettingsError
 
@@ -38,16 +38,16 @@ def main(make_stack: Callable[..., Stack] = Stack, play: Tour = tour) -> int:
         return 2
     addresses = Addresses(settings.port)
     state = State(settings.state_dir.absolute() / str(settings.port))
-    state.prepare()
     lock = Lock(state)
     try:
+        state.prepare()
         lock.take()
         check_ports(addresses.ports)
         stack = make_stack(addresses, state, lock=lock.descriptor)
         admin_dsn = None if settings.database_url is None else settings.database_url.reveal()
         once = os.environ.get("ONCE", "") not in {"", "0"}
         return asyncio.run(Demo(stack, Screen(), play, admin_dsn=admin_dsn, once=once).run())
-    except (AlreadyRunningError, PortBusyError) as error:
+    except (AlreadyRunningError, PortBusyError, StateError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -22,7 +22,7 @@ def check_ports(ports: Iterable[int]) -> None:
         several = len(busy) > 1
         raise PortBusyError(
             f"port{'s' * several} {', '.join(map(str, busy))} on {HOST} {'are' if several else 'is'} in use; "
-            "free them, or move the demo: DEMO_PORT=9500"
+            f"free {'them' if several else 'it'}, or move the demo: DEMO_PORT=9500"
         )
 
 

@@ -1,9 +1,11 @@
 """The folder a demo keeps its state in, its secrets, and the lock that keeps a second demo out."""
 
+import contextlib
 import fcntl
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,22 @@ STOPPING_SECONDS: Final = 20.0
 
 class AlreadyRunningError(Exception):
     """Another demo uses the same state."""
+
+
+class StateError(Exception):
+    """The folder cannot be made or written to."""
+
+
+@contextlib.contextmanager
+def writable(directory: Path) -> Iterator[None]:
+    """Turn what the file system says into `StateError`, with what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StateError(
+            f"cannot keep its state in {directory}: {reason}; set DEMO_STATE_DIR to a folder of yours"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +69,16 @@ class State:
         return self.secrets / "kek"
 
     def prepare(self) -> None:
-        """Make the folders; a key-encryption key is made once and kept."""
-        for directory in (self.root, self.logs, self.published):
-            directory.mkdir(parents=True, exist_ok=True)
-        self.secrets.mkdir(mode=0o700, exist_ok=True)
-        self.secrets.chmod(0o700)
+        """Make the folders.
+
+        Raises:
+            StateError: the file system refuses.
+        """
+        with writable(self.root):
+            for directory in (self.root, self.logs, self.published):
+                directory.mkdir(parents=True, exist_ok=True)
+            self.secrets.mkdir(mode=0o700, exist_ok=True)
+            self.secrets.chmod(0o700)
 
     def password(self, name: str) -> str:
         """Give the password of a database role, made at the first call."""
@@ -97,8 +120,10 @@ class Lock:
 
         Raises:
             AlreadyRunningError: the other demo is alive, or its processes do not end.
+            StateError: the file system refuses.
         """
-        self.descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+        with writable(self._file.parent):
+            self.descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + STOPPING_SECONDS
         while True:
             try:

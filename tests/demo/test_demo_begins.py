@@ -65,6 +65,21 @@ def test_a_busy_port_ends_the_demo_before_it_begins(tmp_path: Path, unused_tcp_p
     assert not (tmp_path / str(base) / "postgres").exists()
 
 
+def test_a_folder_that_cannot_be_used_is_named_with_the_variable(tmp_path: Path, unused_tcp_port: int) -> None:
+    """A read-only checkout, a file where the folder should be: exit 2, one line. Root may write anywhere, so a file and
+    a folder stand in the way here."""
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    locked = tmp_path / str(unused_tcp_port) / "lock"
+    locked.mkdir(parents=True)
+    for directory in (file, tmp_path):
+        done = run_demo(DEMO_PORT=str(unused_tcp_port), DEMO_STATE_DIR=str(directory))
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"demo: cannot keep its state in {directory / str(unused_tcp_port)}: ")
+        assert "DEMO_STATE_DIR" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
 def test_a_second_demo_is_told_of_the_first(tmp_path: Path) -> None:
     """Same state, same ports: exit 2 and the process that has them."""
     state = State(tmp_path / "9000")
