@@ -1,7 +1,8 @@
 """``python -m demo``: everything on this machine, in one command.
 
 Exit status: 0 when every claim of the tour held, 1 when one did not or something broke, 2 when the demo could not begin
-(settings, a busy port, another demo, a folder that cannot be written), 128 + N when signal N ended it before the tour was over.
+(settings, a busy port, another demo, a folder that cannot be written), 128 + N when signal N ended it before the tour
+was over.
 """
 
 import asyncio
