@@ -142,3 +142,19 @@ def test_an_integer_beyond_the_interpreters_bound_is_our_error() -> None:
     """Python refuses to read integers of more than 4,300 digits; that is no ValueError of ours to leak."""
     with pytest.raises(EncodingError):
         parse_json(b"[ " + b"9" * 5000 + b"]")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        pytest.param(b'{"a":1,}', "JSON is malformed: trailing comma in object (byte 7)", id="trailing-comma"),
+        pytest.param(b'{"a":', "JSON is malformed: it ends too early (byte 5)", id="cut-off"),
+        pytest.param(b'{"a":"\\ud800"}', "JSON has half a surrogate pair", id="surrogate"),
+        pytest.param(b'{"a":1,"a":2}', "JSON has duplicate members", id="duplicate"),
+        pytest.param(b'{"a":\xff}', "JSON is malformed: invalid character (byte 5)", id="byte"),
+    ],
+)
+def test_a_message_names_the_fault_and_where_it_can_the_byte(data, message) -> None:
+    with pytest.raises(EncodingError) as caught:
+        parse_json(data)
+    assert str(caught.value) == message

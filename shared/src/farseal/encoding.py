@@ -86,7 +86,7 @@ def parse_json(data: bytes, *, max_bytes: int = MAX_JSON_BYTES, max_depth: int =
     except UnicodeDecodeError:
         raise EncodingError("JSON is not UTF-8") from None
     except msgspec.DecodeError as error:
-        raise EncodingError(_without_data(str(error))) from None
+        raise EncodingError(_fault(data, str(error))) from None
     except (ValueError, RecursionError):
         raise EncodingError("JSON is malformed") from None
     return value
@@ -129,7 +129,14 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise EncodingError("JSON has a number that is not one")
 
 
-def _without_data(message: str) -> str:
+def _fault(data: bytes, message: str) -> str:
     """The kind of fault and the byte. What msgspec appends about the place in the value could hold member names."""
     kind = message.split(" - ", maxsplit=1)[0]
-    return kind if kind.startswith("JSON is malformed") else f"JSON is malformed: {kind.lower()}"
+    if kind != "Input data was truncated":
+        return kind if kind.startswith("JSON is malformed") else f"JSON is malformed: {kind.lower()}"
+    # The same words for an end that comes too early and for half a surrogate pair, which the standard library reads.
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return f"JSON is malformed: it ends too early (byte {len(data)})"
+    return "JSON has half a surrogate pair"
