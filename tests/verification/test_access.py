@@ -1,5 +1,8 @@
 """Access rules: what they match, what they refuse to be, and the paths that never reach them."""
 
+import itertools
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +47,8 @@ SCOPED = Authenticated(frozenset({"notes:read"}))
         pytest.param("/**", "/a//b", True, id="everything-with-empty-segments"),
         pytest.param("/*/**", "/", False, id="star-then-rest-wants-one"),
         pytest.param("/*/**", "/a", True, id="star-then-rest"),
+        pytest.param("/a/b/**", "/a", False, id="rest-begins-after-all-before-it"),
+        pytest.param("/a/b/**", "/a/b", True, id="rest-after-two"),
         pytest.param("/a/b", "/a//b", False, id="an-empty-segment-is-a-segment"),
         pytest.param("/café", "/café", True, id="literals-are-decoded"),
         pytest.param("/a/*", "/a/*", True, id="a-star-in-a-path-is-a-name"),
@@ -233,6 +238,31 @@ def test_rules_made_in_code_are_held_to_the_same() -> None:
         AccessRules(twice)
     with pytest.raises(ValueError, match="at least one segment"):
         Rule(None, (), Public())
+
+
+HEADS = [head for length in range(3) for head in itertools.product("ab*", repeat=length)]
+PATTERNS = [(*head, last) for head in HEADS for last in ("a", "b", "*", "**", "")]
+PATHS = [
+    "/" + "/".join(path) for length in range(1, 6) for path in itertools.product(("a", "b", "c", ""), repeat=length)
+]
+
+
+def paths_of(pattern: tuple[str, ...]) -> frozenset[str]:
+    """What a pattern is about, told by a regular expression instead of the code under test."""
+    words = {"*": "/[^/]+", "**": "(/.*)?"}
+    expression = re.compile("".join(words.get(segment, f"/{segment}") for segment in pattern))
+    return frozenset(path for path in PATHS if expression.fullmatch(path))
+
+
+def test_every_small_pattern_is_about_its_paths_and_compared_by_them() -> None:
+    """All patterns of up to three segments, over all paths of up to five: matched, subsumed and overlapping as sets."""
+    about = {pattern: paths_of(pattern) for pattern in PATTERNS}
+    for pattern, paths in about.items():
+        rule = Rule(None, pattern, Public())
+        assert {path for path in PATHS if rule.answers("GET", tuple(path.split("/")[1:]))} == paths, pattern
+    for one, other in itertools.product(PATTERNS, repeat=2):
+        assert subsumes(one, other) is (about[other] <= about[one]), (one, other)
+        assert overlaps(one, other) is bool(about[one] & about[other]), (one, other)
 
 
 SEGMENT = st.sampled_from(["a", "b", "*", ""])
