@@ -168,6 +168,11 @@ def test_a_directory_is_no_file(cli, tmp_path) -> None:
     assert "cannot be read" in cli.refused("apply", str(tmp_path))
 
 
+def test_a_file_without_end_is_not_read_to_it(cli) -> None:
+    """A wrong path such as a device costs a few megabytes, not the machine's memory."""
+    assert "is longer than 4194304 bytes" in cli.refused("apply", "/dev/zero", "--yes")
+
+
 def test_somebody_is_asked_before_anything_happens(cli, manifest, monkeypatch) -> None:
     """Off a terminal --yes is needed; on one the answer counts; with nothing to do nobody is asked."""
     file = manifest("users:\n  - username: alice\n")

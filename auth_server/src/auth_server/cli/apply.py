@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 
@@ -11,6 +11,7 @@ from auth_server.accounts import client_secrets
 from auth_server.accounts.apply import PlanOutdatedError, apply_plan, lock, read_state
 from auth_server.accounts.manifest import Fault, Manifest, Plan, plan
 from auth_server.accounts.manifest_file import parse
+from auth_server.accounts.yaml_nodes import MAX_CHARACTERS
 from auth_server.cli import prompts
 from auth_server.cli.output import json_option, show_json
 from auth_server.cli.plan import plan_body, plan_lines
@@ -18,6 +19,9 @@ from auth_server.cli.session import Refusal, in_database, now
 from auth_server.storage.connection import Connection
 
 T = TypeVar("T", Manifest, Plan)
+
+MAX_FILE_BYTES: Final = 4 * MAX_CHARACTERS
+"""No UTF-8 of the characters that a manifest may have is longer; a device or a wrong path may have no end."""
 
 CHANGED_MEANWHILE = "the database has changed since the plan was shown; nothing was done, run it again"
 
@@ -107,7 +111,11 @@ async def _make(conn: Connection, manifest: Manifest, shown: Plan, secrets: Mapp
 
 def _read(file: Path) -> Manifest:
     try:
-        text = file.read_bytes().decode()
+        with file.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise Refusal(f"{file} is longer than {MAX_FILE_BYTES} bytes")
+        text = content.decode()
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise Refusal(f"{file}:{line}: not UTF-8") from None
