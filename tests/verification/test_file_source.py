@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,6 +115,31 @@ async def test_a_change_is_in_force_within_a_second(directory, second, change, e
         change(directory, second.jwks())
         await until(lambda: kids(source) == {"second"})
         assert source.snapshot.generation == 2
+
+
+async def test_an_event_alone_brings_one_look_and_no_more(directory, first, second, monkeypatch) -> None:
+    """Long before the next look is due; and then the source rests again."""
+    looks: list[object] = []
+    real = file_source._read_directory
+
+    def counted(*given: Any) -> Any:
+        looks.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(file_source, "_read_directory", counted)
+    async with DirectorySource(directory, ISSUER, poll_seconds=600) as source:
+        # Until the watch stands, a change makes no event.
+        for _ in range(100):
+            for issuer in (first, second):
+                rename(directory, issuer.jwks())
+            await asyncio.sleep(0.1)
+            if kids(source) == {"second"}:
+                break
+        assert kids(source) == {"second"}
+        await asyncio.sleep(1.0)
+        looked = len(looks)
+        await asyncio.sleep(0.5)
+        assert len(looks) == looked
 
 
 async def test_an_application_that_keeps_all_its_threads_busy_delays_nothing(directory, second) -> None:
