@@ -140,7 +140,7 @@ def test_faults_are_told_with_file_and_line_and_nothing_is_changed(cli, manifest
     refusal = cli.refused("apply", file, "--yes")
     assert refusal.startswith("farseal-auth: 2 faults, nothing was changed\n")
     assert f"{file}:3: unknown field 'rolls'" in refusal
-    assert f"{file}:5: a resource is an absolute URI" in refusal
+    assert f"{file}:5: a resource must be an absolute URI" in refusal
     missing = manifest(f"users:\n  - username: alice\n    permissions:\n      {NOTES}: []\n")
     assert f"{missing}:4: there is no resource {NOTES}" in cli.refused("apply", missing, "--yes")
     assert cli.json("user", "list") == []
