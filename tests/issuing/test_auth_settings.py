@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from auth_server.settings import PREFIX, AuthServerSettings, load_settings
+from auth_server.settings import AuthServerSettings
 from farseal.environment import SettingsError, describe
 
 REQUIRED = {
@@ -16,7 +16,9 @@ REQUIRED = {
 
 
 def load(**changes: str) -> AuthServerSettings:
-    return load_settings(REQUIRED | {PREFIX + name: value for name, value in changes.items()})
+    return AuthServerSettings.from_environ(
+        REQUIRED | {AuthServerSettings.PREFIX + name: value for name, value in changes.items()}
+    )
 
 
 def test_three_settings_are_enough() -> None:
@@ -126,7 +128,7 @@ def test_a_bad_value_is_named(name: str, value: str) -> None:
     """One fault, which begins with the name of the variable."""
     with pytest.raises(SettingsError) as refused:
         load(**{name: value})
-    assert [fault.split(":")[0] for fault in refused.value.faults] == [PREFIX + name]
+    assert [fault.split(":")[0] for fault in refused.value.faults] == [AuthServerSettings.PREFIX + name]
 
 
 def test_every_fault_is_told_at_once() -> None:
@@ -161,7 +163,7 @@ def test_ports_that_the_system_chooses_do_not_clash() -> None:
 
 def test_every_setting_is_documented() -> None:
     """A sentence and a unit for each, and only the database holds a secret."""
-    docs = describe(AuthServerSettings, PREFIX)
+    docs = describe(AuthServerSettings, AuthServerSettings.PREFIX)
     assert all(doc.help and doc.unit for doc in docs)
     assert [doc.name for doc in docs if doc.secret] == ["AUTH_SERVER_DATABASE_URL"]
     assert [doc.name for doc in docs if doc.default is None] == list(REQUIRED)

@@ -1,7 +1,7 @@
 """Settings: every fault at once, none of them quoting a secret."""
 
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from farseal.environment import (
     load,
     path,
     port,
+    rule,
     seconds,
     setting,
     text,
@@ -45,10 +46,11 @@ class Settings:
     verbose: bool = setting("Say more", unit="boolean", default=False, parse=boolean)
     audiences: tuple[str, ...] = setting("Whom", unit="list", default=("a", "b"), parse=csv)
 
-    def faults(self) -> Iterable[str]:
+    @rule("stale_seconds", "refuse_seconds")
+    def limits(self) -> Iterator[str]:
         """Both limits must make sense together."""
         if self.refuse_seconds <= self.stale_seconds:
-            yield "NOTES_REFUSE_SECONDS: must be more than NOTES_STALE_SECONDS"
+            yield "REFUSE_SECONDS: must be more than NOTES_STALE_SECONDS"
 
 
 GOOD = {"NOTES_DATABASE_URL": DSN, "NOTES_NAME": "n"}
@@ -198,12 +200,12 @@ def test_what_is_missing_is_told_with_its_purpose() -> None:
     )
 
 
-def test_rules_over_several_fields_run_when_each_field_is_good() -> None:
-    """A class's own `faults` are not asked while a field is missing."""
-    assert faults_of(GOOD | {"NOTES_STALE_SECONDS": "3600"}) == (
-        "NOTES_REFUSE_SECONDS: must be more than NOTES_STALE_SECONDS",
-    )
-    assert "REFUSE" not in str(faults_of({"NOTES_STALE_SECONDS": "3600"}))
+def test_a_rule_is_held_as_soon_as_its_own_fields_are_good() -> None:
+    """Faults elsewhere do not hide it; a field of its own that cannot be read does."""
+    broken = "NOTES_REFUSE_SECONDS: must be more than NOTES_STALE_SECONDS"
+    assert faults_of(GOOD | {"NOTES_STALE_SECONDS": "3600"}) == (broken,)
+    assert faults_of({"NOTES_STALE_SECONDS": "3600", "NOTES_PORT": "x", "NOTES_NAMES": "y"})[-1] == broken
+    assert broken not in faults_of(GOOD | {"NOTES_STALE_SECONDS": "3600", "NOTES_REFUSE_SECONDS": "soon"})
 
 
 def test_names_of_somebody_else_are_left_alone() -> None:

@@ -21,7 +21,7 @@ from auth_server.accounts import client_secrets
 from auth_server.accounts.passwords import PasswordHasher
 from auth_server.app import create_app
 from auth_server.keys.sealing import read_kek
-from auth_server.settings import load_settings
+from auth_server.settings import AuthServerSettings
 from auth_server.storage import clients, permissions, resources, users
 from auth_server.storage.migrate import migrator
 from farseal.clock import at, now
@@ -127,7 +127,7 @@ class AuthServer:
     """Runs the server on a loop of its own while the block lasts. An error of its start comes out of the block."""
 
     def __init__(self, environ: Mapping[str, str], *, hasher: Callable[[], PasswordHasher] = weak_hasher) -> None:
-        self._settings = load_settings(environ)
+        self._settings = AuthServerSettings.from_environ(environ)
         self._hasher = hasher
         self._thread = threading.Thread(target=self._run, name="auth server")
         self._started = threading.Event()

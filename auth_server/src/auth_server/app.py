@@ -25,7 +25,7 @@ from auth_server.metrics import AuthMetrics
 from auth_server.publication.documents import TOKEN_PATH, Document
 from auth_server.publication.publisher import Publisher
 from auth_server.publication.refresher import Refresher
-from auth_server.settings import AuthServerSettings, load_settings
+from auth_server.settings import AuthServerSettings
 from auth_server.storage import resources
 from auth_server.storage.connection import Pool
 from auth_server.storage.migrate import migrator
@@ -35,7 +35,6 @@ from farseal.clock import Clock
 from farseal.environment import SettingsError
 from farseal.errors import FarsealError
 from farseal.service import postgres, requests, run
-from farseal.service.logs import configure_logging
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness
 from farseal.vocabulary import ISSUER_METADATA_PATH, JWKS_PATH
@@ -146,8 +145,8 @@ def run_server(environ: Mapping[str, str]) -> int:
         changed first; the reason is on standard error.
     """
     try:
-        settings = load_settings(environ)
-        configure_logging(SERVICE, level=settings.log_level, format=settings.log_format)
+        settings = AuthServerSettings.from_environ(environ)
+        settings.configure_logging(SERVICE)
         kek = open_kek(settings.kek_file)
     except (SettingsError, KekError) as error:
         sys.stderr.write(f"{SERVICE}: {error}\n")
@@ -155,8 +154,8 @@ def run_server(environ: Mapping[str, str]) -> int:
     metrics, readiness = ServiceMetrics(SERVICE), Readiness()
     return run.run(
         create_app(settings, kek, metrics=metrics, readiness=readiness),
-        listen=run.Listen(settings.host, settings.port, "AUTH_SERVER_PORT"),
-        ops=run.Listen(settings.ops_host, settings.ops_port, "AUTH_SERVER_OPS_PORT"),
+        listen=settings.listen,
+        ops=settings.ops,
         readiness=readiness,
         metrics=metrics,
         drain_seconds=settings.drain_seconds,

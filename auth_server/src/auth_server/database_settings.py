@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from auth_server.settings import PREFIX, AuthServerSettings
+from auth_server.settings import AuthServerSettings
 from farseal.environment import Secret, describe, load, setting, url
 
 
@@ -25,5 +25,5 @@ def load_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
     Raises:
         SettingsError: naming every fault at once, misspelled names of the prefix included.
     """
-    others = [doc.name for doc in describe(AuthServerSettings, PREFIX)]
-    return load(DatabaseSettings, environ, PREFIX, also=others)
+    others = [doc.name for doc in describe(AuthServerSettings, AuthServerSettings.PREFIX)]
+    return load(DatabaseSettings, environ, AuthServerSettings.PREFIX, also=others)

@@ -1,10 +1,9 @@
 """What the auth server is told by its environment, prefix ``AUTH_SERVER_``."""
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from auth_server.http.client_address import Network
 from auth_server.keys.generation import RSA_BITS
@@ -15,17 +14,15 @@ from farseal.environment import (
     csv,
     duration,
     integer,
-    load,
     path,
+    rule,
     seconds,
     setting,
     url,
 )
 from farseal.environment import port as tcp_port
 from farseal.identifiers import issuer_identifier
-from farseal.service.logs import Format
-
-PREFIX: Final = "AUTH_SERVER_"
+from farseal.service.settings import ServiceSettings
 
 
 def networks(value: str) -> tuple[Network, ...]:
@@ -41,9 +38,11 @@ def rsa_bits(value: str) -> int:
     return int(choice(*map(str, RSA_BITS))(value))
 
 
-@dataclass(frozen=True, slots=True)
-class AuthServerSettings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthServerSettings(ServiceSettings):
     """Every setting of `serve`. Defaults suit one machine; a deployment sets the first three and the directory."""
+
+    PREFIX = "AUTH_SERVER_"
 
     issuer: str = setting(
         "Issuer identifier, the iss of every token, byte for byte; public endpoints are below it",
@@ -67,9 +66,7 @@ class AuthServerSettings:
         default=None,
         parse=path,
     )
-    host: str = setting("Address of the public endpoints", unit="host", default="127.0.0.1")
     port: int = setting("Port of the public endpoints", unit="TCP port", default=9000, parse=tcp_port)
-    ops_host: str = setting("Address of /livez, /readyz and /metrics", unit="host", default="127.0.0.1")
     ops_port: int = setting("Port of /livez, /readyz and /metrics", unit="TCP port", default=9100, parse=tcp_port)
     trusted_proxies: tuple[Network, ...] = setting(
         "Networks of our own proxies, whose X-Forwarded-For is believed",
@@ -108,44 +105,13 @@ class AuthServerSettings:
     migrate_on_start: bool = setting(
         "Bring the database's schema up to date before serving", unit="boolean", default=False, parse=boolean
     )
-    log_level: str = setting(
-        "Least severe log line that is written",
-        unit="debug, info, warning or error",
-        default="info",
-        parse=choice("debug", "info", "warning", "error"),
-    )
-    log_format: Format = setting(
-        "Form of the log lines", unit="json or console", default="json", parse=choice("json", "console")
-    )
-    drain_seconds: float = setting(
-        "How long to go on serving after SIGTERM while /readyz already refuses",
-        unit="seconds",
-        default=5.0,
-        parse=duration(0, 600),
-    )
-    grace_seconds: float = setting(
-        "How long requests in flight may take to finish once the listener is closed",
-        unit="seconds",
-        default=20.0,
-        parse=duration(0, 600),
-    )
 
-    def faults(self) -> Iterable[str]:
-        """Rules over several settings."""
-        if self.port and (self.host, self.port) == (self.ops_host, self.ops_port):
-            yield f"{PREFIX}OPS_PORT: must not be {PREFIX}PORT, the two listeners serve different people"
+    @rule("publish_directory", "kek_file")
+    def kek_stays_private(self) -> Iterator[str]:
+        """What is published is read by everybody."""
         if self.publish_directory is not None and _holds(self.publish_directory, self.kek_file):
-            yield f"{PREFIX}KEK_FILE: must not be in {PREFIX}PUBLISH_DIRECTORY, which everybody may read"
+            yield "KEK_FILE: must not be in AUTH_SERVER_PUBLISH_DIRECTORY, which everybody may read"
 
 
 def _holds(directory: Path, file: Path) -> bool:
     return file.resolve().is_relative_to(directory.resolve())
-
-
-def load_settings(environ: Mapping[str, str]) -> AuthServerSettings:
-    """The settings that ``environ`` describes.
-
-    Raises:
-        SettingsError: naming every fault at once.
-    """
-    return load(AuthServerSettings, environ, PREFIX)

@@ -9,7 +9,6 @@ import sys
 
 from farseal.environment import SettingsError
 from farseal.errors import FarsealError
-from farseal.service.logs import configure_logging
 from resource_a.app import SERVICE, migrate_database, run_server
 from resource_a.settings import Settings, load_all
 
@@ -32,13 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve() -> int:
     settings, trust = load_all(os.environ)
-    configure_logging(SERVICE, level=settings.log_level, format=settings.log_format)
+    settings.configure_logging(SERVICE)
     return run_server(settings, trust)
 
 
 def _migrate() -> int:
     settings = Settings.from_environ(os.environ)
-    configure_logging(SERVICE, level=settings.log_level, format=settings.log_format)
+    settings.configure_logging(SERVICE)
     try:
         applied = migrate_database(settings)
     except FarsealError as error:

@@ -12,7 +12,7 @@ from farseal.service import postgres, requests
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.migrate import Migration
 from farseal.service.ops import Readiness
-from farseal.service.run import Listen, run
+from farseal.service.run import run
 from farseal.settings import TrustSettings
 from farseal.web import setup
 from resource_a.access import RULES
@@ -20,7 +20,7 @@ from resource_a.http.notes import CLOCK, NOTES, delete_note, get_note, get_notes
 from resource_a.http.openapi import PATH as OPENAPI_PATH
 from resource_a.http.openapi import get_openapi
 from resource_a.service import Notes
-from resource_a.settings import MAX_REQUEST_BYTES, PREFIX, Settings, load_all
+from resource_a.settings import MAX_REQUEST_BYTES, Settings, load_all
 from resource_a.storage.database import migrate, open_pool, require_migrated
 
 __all__ = ["RULES", "create_app", "from_environment", "migrate_database", "run_server"]
@@ -84,8 +84,8 @@ def run_server(settings: Settings, trust: TrustSettings) -> int:
     metrics, readiness = ServiceMetrics(SERVICE), Readiness()
     return run(
         create_app(settings, trust, metrics=metrics, readiness=readiness),
-        listen=Listen(settings.host, settings.port, f"{PREFIX}PORT"),
-        ops=Listen(settings.ops_host, settings.ops_port, f"{PREFIX}OPS_PORT"),
+        listen=settings.listen,
+        ops=settings.ops,
         readiness=readiness,
         metrics=metrics,
         drain_seconds=settings.drain_seconds,

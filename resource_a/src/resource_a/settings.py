@@ -4,20 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from farseal.environment import Secret, boolean, choice, duration, integer, load, setting, together, url
+from farseal.environment import Secret, boolean, duration, integer, setting, together, url
 from farseal.environment import port as tcp_port
-from farseal.service.logs import Format
+from farseal.service.settings import ServiceSettings
 from farseal.settings import TrustSettings
-
-PREFIX: Final = "RESOURCE_A_"
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
 """Of a request's body. Part of the interface, not a setting: openapi.yaml promises it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(ServiceSettings):
     """The notes service's own settings."""
+
+    PREFIX = "RESOURCE_A_"
 
     database_url: Secret = setting(
         "Where the notes are kept",
@@ -25,13 +25,7 @@ class Settings:
         secret=True,
         parse=url("postgresql", "postgres"),
     )
-    host: str = setting("Address the API listens on", unit="host name or IP address", default="127.0.0.1")
     port: int = setting("Port of the API", unit="TCP port", default=9001, parse=tcp_port)
-    ops_host: str = setting(
-        "Address the probes and metrics listen on; keep it internal",
-        unit="host name or IP address",
-        default="127.0.0.1",
-    )
     ops_port: int = setting("Port of /livez, /readyz and /metrics", unit="TCP port", default=9101, parse=tcp_port)
     migrate_on_start: bool = setting(
         "Whether to migrate the database before serving, instead of refusing one that is not migrated",
@@ -49,33 +43,6 @@ class Settings:
     start_seconds: float = setting(
         "Longest wait for the database at start", unit="seconds", default=30.0, parse=duration(0, 3600)
     )
-    drain_seconds: float = setting(
-        "Time between failing readiness and closing the listener",
-        unit="seconds",
-        default=5.0,
-        parse=duration(0, 300),
-    )
-    grace_seconds: float = setting(
-        "Time given to requests in flight after that", unit="seconds", default=10.0, parse=duration(0, 300)
-    )
-    log_level: str = setting(
-        "Least level that is logged",
-        unit="debug, info, warning or error",
-        default="info",
-        parse=choice("debug", "info", "warning", "error"),
-    )
-    log_format: Format = setting(
-        "How log lines are written", unit="json or console", default="json", parse=choice("json", "console")
-    )
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read ``RESOURCE_A_*``.
-
-        Raises:
-            SettingsError: naming every fault at once.
-        """
-        return load(cls, environ, PREFIX)
 
 
 def load_all(environ: Mapping[str, str]) -> tuple[Settings, TrustSettings]:

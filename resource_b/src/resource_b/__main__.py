@@ -5,7 +5,6 @@ import os
 import sys
 
 from farseal.environment import SettingsError
-from farseal.service.logs import configure_logging
 from resource_b.app import SERVICE, run_server
 from resource_b.settings import load_all
 
@@ -17,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     argparse.ArgumentParser(prog="python -m resource_b", description=__doc__).parse_args(arguments)
     try:
         settings, trust = load_all(os.environ)
-        configure_logging(SERVICE, level=settings.log_level, format=settings.log_format)
+        settings.configure_logging(SERVICE)
         return run_server(settings, trust)
     except SettingsError as error:
         sys.stderr.write(f"{SERVICE}: {error}\n")

@@ -10,7 +10,7 @@ from farseal.clock import Clock, now
 from farseal.service import requests
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness
-from farseal.service.run import Listen, run
+from farseal.service.run import run
 from farseal.settings import TrustSettings
 from farseal.web import setup
 from resource_b.access import RULES
@@ -18,7 +18,7 @@ from resource_b.http.openapi import PATH as OPENAPI_PATH
 from resource_b.http.openapi import get_openapi
 from resource_b.http.reports import NOTES_CLIENT, get_my_report, get_org_report
 from resource_b.notes_client import Bounds, NotesClient, open_session
-from resource_b.settings import PREFIX, Settings, load_all
+from resource_b.settings import Settings, load_all
 
 __all__ = ["RULES", "create_app", "from_environment", "run_server"]
 
@@ -77,8 +77,8 @@ def run_server(settings: Settings, trust: TrustSettings) -> int:
     metrics, readiness = ServiceMetrics(SERVICE), Readiness()
     return run(
         create_app(settings, trust, metrics=metrics, readiness=readiness),
-        listen=Listen(settings.host, settings.port, f"{PREFIX}PORT"),
-        ops=Listen(settings.ops_host, settings.ops_port, f"{PREFIX}OPS_PORT"),
+        listen=settings.listen,
+        ops=settings.ops,
         readiness=readiness,
         metrics=metrics,
         drain_seconds=settings.drain_seconds,

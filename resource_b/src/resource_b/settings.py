@@ -1,26 +1,25 @@
 """What an operator can set of the reports service; the library's own settings begin with ``FARSEAL_``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import urlsplit
 
-from farseal.environment import choice, duration, integer, load, setting, together, url
+from farseal.environment import duration, integer, rule, setting, together, url
 from farseal.environment import port as tcp_port
-from farseal.service.logs import Format
+from farseal.service.settings import ServiceSettings
 from farseal.settings import TrustSettings
 
-PREFIX: Final = "RESOURCE_B_"
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(ServiceSettings):
     """The reports service's own settings."""
+
+    PREFIX = "RESOURCE_B_"
 
     notes_url: str = setting(
         "Where the notes service answers; callers' tokens are sent there and nowhere else",
         unit="URL",
-        parse=url("http", "https"),
+        parse=url(),
     )
     notes_timeout_seconds: float = setting(
         "Longest wait for the notes service, all pages of one report together",
@@ -34,47 +33,14 @@ class Settings:
     max_notes: int = setting(
         "Notes read for one report; more make it say truncated", unit="notes", default=1000, parse=integer(1, 100_000)
     )
-    host: str = setting("Address the API listens on", unit="host name or IP address", default="127.0.0.1")
     port: int = setting("Port of the API", unit="TCP port", default=9002, parse=tcp_port)
-    ops_host: str = setting(
-        "Address the probes and metrics listen on; keep it internal",
-        unit="host name or IP address",
-        default="127.0.0.1",
-    )
     ops_port: int = setting("Port of /livez, /readyz and /metrics", unit="TCP port", default=9102, parse=tcp_port)
-    drain_seconds: float = setting(
-        "Time between failing readiness and closing the listener",
-        unit="seconds",
-        default=5.0,
-        parse=duration(0, 300),
-    )
-    grace_seconds: float = setting(
-        "Time given to requests in flight after that", unit="seconds", default=10.0, parse=duration(0, 300)
-    )
-    log_level: str = setting(
-        "Least level that is logged",
-        unit="debug, info, warning or error",
-        default="info",
-        parse=choice("debug", "info", "warning", "error"),
-    )
-    log_format: Format = setting(
-        "How log lines are written", unit="json or console", default="json", parse=choice("json", "console")
-    )
 
-    def faults(self) -> Iterable[str]:
-        """Rules beyond the syntax of one value."""
-        parts = urlsplit(self.notes_url)
-        if parts.query or "?" in self.notes_url or "@" in parts.netloc:
-            yield f"{PREFIX}NOTES_URL: must have neither a query nor credentials"
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read ``RESOURCE_B_*``.
-
-        Raises:
-            SettingsError: naming every fault at once.
-        """
-        return load(cls, environ, PREFIX)
+    @rule("notes_url")
+    def bare_address(self) -> Iterator[str]:
+        """The caller's token is the only credential, and paths are appended. It is not quoted: it may hold some."""
+        if "?" in self.notes_url or "@" in urlsplit(self.notes_url).netloc:
+            yield "NOTES_URL: must have neither a query nor credentials"
 
 
 def load_all(environ: Mapping[str, str]) -> tuple[Settings, TrustSettings]:

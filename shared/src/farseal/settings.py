@@ -1,11 +1,12 @@
 """What a service says about the tokens it takes. Made in code, or read from ``FARSEAL_*`` variables."""
 
+import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from farseal.environment import SettingsError, load, path, seconds, setting, url
+from farseal.environment import SettingsError, broken_rules, load, path, rule, seconds, setting, url
 from farseal.identifiers import issuer_identifier, quotable, resource_identifier
 from farseal.trust import AgeLimits
 from farseal.verify import Expectations
@@ -53,7 +54,8 @@ class TrustSettings:
     realm: str = setting("realm of the challenges", default="farseal", parse=realm_text)
 
     def __post_init__(self) -> None:
-        if faults := tuple(self.faults()):
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if faults := (*_unfit(values), *broken_rules(type(self), values, PREFIX)):
             raise SettingsError(faults)
 
     @classmethod
@@ -69,25 +71,11 @@ class TrustSettings:
         """
         return load(cls, environ, PREFIX, also=also)
 
-    def faults(self) -> Iterator[str]:
-        """Each fault, named by its variable; values given in code are held to what the environment is."""
-        for name, check in _CHECKS.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            try:
-                check(value)
-            except ValueError as error:
-                yield f"{PREFIX}{name.upper()}: {error}"
-        if not 0 <= self.leeway_seconds <= MAX_LEEWAY_SECONDS:
-            yield f"{PREFIX}LEEWAY_SECONDS: must be whole seconds, 0 to {MAX_LEEWAY_SECONDS}"
-        if self.stale_after_seconds < 1:
-            yield f"{PREFIX}STALE_AFTER_SECONDS: must be whole seconds, 1 or more"
+    @rule("stale_after_seconds", "refuse_after_seconds")
+    def ages(self) -> Iterator[str]:
+        """Documents are warned about before they are refused."""
         if self.refuse_after_seconds <= self.stale_after_seconds:
-            yield (
-                f"{PREFIX}REFUSE_AFTER_SECONDS: must be more than {PREFIX}STALE_AFTER_SECONDS "
-                f"({self.stale_after_seconds})"
-            )
+            yield f"REFUSE_AFTER_SECONDS: must be more than {PREFIX}STALE_AFTER_SECONDS ({self.stale_after_seconds})"
 
     @property
     def limits(self) -> AgeLimits:
@@ -106,3 +94,17 @@ _CHECKS: Final[Mapping[str, Any]] = {
     "jwks_uri": url(),
     "realm": realm_text,
 }
+
+
+def _unfit(values: Mapping[str, Any]) -> Iterator[str]:
+    """Values given in code are held to what the environment is."""
+    for name, check in _CHECKS.items():
+        if values[name] is not None:
+            try:
+                check(values[name])
+            except ValueError as error:
+                yield f"{PREFIX}{name.upper()}: {error}"
+    if not 0 <= values["leeway_seconds"] <= MAX_LEEWAY_SECONDS:
+        yield f"{PREFIX}LEEWAY_SECONDS: must be whole seconds, 0 to {MAX_LEEWAY_SECONDS}"
+    if values["stale_after_seconds"] < 1:
+        yield f"{PREFIX}STALE_AFTER_SECONDS: must be whole seconds, 1 or more"

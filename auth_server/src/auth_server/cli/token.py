@@ -122,10 +122,10 @@ async def _issue(pool: Pool, grant: Grant) -> dict[str, Any]:
     from auth_server.keys.keyring import Keyring  # noqa: PLC0415
     from auth_server.keys.sealing import KekError, read_kek  # noqa: PLC0415
     from auth_server.keys.signer import Signer  # noqa: PLC0415
-    from auth_server.settings import load_settings  # noqa: PLC0415
+    from auth_server.settings import AuthServerSettings  # noqa: PLC0415
     from auth_server.tokens.issuer import TokenIssuer  # noqa: PLC0415
 
-    settings = load_settings(os.environ)
+    settings = AuthServerSettings.from_environ(os.environ)
     try:
         kek = read_kek(settings.kek_file)
     except KekError as error:

@@ -10,7 +10,7 @@
 The mapping is given, never fetched. Only the files that variables point to are read.
 """
 
-from farseal.environment.loading import SettingDoc, SettingsError, describe, load, setting, together
+from farseal.environment.loading import SettingDoc, SettingsError, broken_rules, describe, load, rule, setting, together
 from farseal.environment.parsers import (
     boolean,
     choice,
@@ -30,6 +30,7 @@ __all__ = [
     "SettingDoc",
     "SettingsError",
     "boolean",
+    "broken_rules",
     "choice",
     "csv",
     "describe",
@@ -38,6 +39,7 @@ __all__ = [
     "load",
     "path",
     "port",
+    "rule",
     "seconds",
     "setting",
     "text",

@@ -2,10 +2,12 @@
 
 import dataclasses
 import difflib
+import inspect
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast, overload
+from types import SimpleNamespace
+from typing import Any, Final, TypeVar, overload
 
 from farseal.environment.parsers import Parser, text
 from farseal.environment.secret import Secret
@@ -16,7 +18,10 @@ T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 
+R = TypeVar("R", bound=Callable[[Any], Iterable[str]])
+
 _METADATA: Final = "farseal.setting"
+_RULE: Final = "__farseal_rule__"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -89,7 +94,7 @@ def load(
 ) -> T:
     """The settings that ``environ`` describes.
 
-    A class may define ``faults(self) -> Iterable[str]`` for rules over several fields; it runs when every field parsed.
+    Its `rule` methods are held as well, each as soon as the fields that it names could be read.
 
     Args:
         cls: a dataclass whose fields are made by `setting`.
@@ -104,7 +109,9 @@ def load(
     """
     faults: list[str] = []
     found = gather(environ, prefix, read=read, faults=faults)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {
+        field.name: field.default for field, _ in _fields(cls) if field.default is not dataclasses.MISSING
+    }
     known: list[str] = []
     for field, declared in _fields(cls):
         name = prefix + field.name.upper()
@@ -114,6 +121,7 @@ def load(
             known.append(f"{name}_FILE")
             variable = _secret(name, variable, found.pop(f"{name}_FILE", None), read=read, faults=faults)
             if variable is _FAULTY:
+                values.pop(field.name, None)
                 continue
         if variable is None:
             if field.default is dataclasses.MISSING:
@@ -122,18 +130,39 @@ def load(
             try:
                 values[field.name] = _parsed(variable.value, declared)
             except ValueError as error:
+                values.pop(field.name, None)
                 quoted = "" if declared.secret else f", not {_shortened(variable.value)}"
                 faults.append(f"{name}: {error}{quoted}{variable.origin}")
     for name, variable in found.items():
         if name not in also:
             faults.append(_unknown(name, known, prefix) + variable.origin)
-    if not faults:
-        loaded = cls(**values)
-        check = cast("Callable[[], Iterable[str]] | None", getattr(loaded, "faults", None))
-        faults.extend(check() if check else ())
-        if not faults:
-            return loaded
-    raise SettingsError(faults)
+    faults.extend(broken_rules(cls, values, prefix))
+    if faults:
+        raise SettingsError(faults)
+    return cls(**values)
+
+
+def rule(*fields: str) -> Callable[[R], R]:
+    """Mark a method of a settings class as a rule over the named fields; it gives faults such as ``PORT: must be ...``.
+
+    A fault begins with the name of its variable without the prefix. The rule is held even when other fields are missing
+    or malformed, so that one start tells all there is to mend; it may read the fields that it names and nothing else.
+    """
+
+    def mark(method: R) -> R:
+        setattr(method, _RULE, fields)
+        return method
+
+    return mark
+
+
+def broken_rules(cls: type[Any], values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """The faults of every `rule` of a class whose fields are all among ``values``, in the order of their names."""
+    standing = SimpleNamespace(**values)
+    for _, method in inspect.getmembers(cls, inspect.isfunction):
+        fields: tuple[str, ...] | None = getattr(method, _RULE, None)
+        if fields is not None and all(field in values for field in fields):
+            yield from (prefix + fault for fault in method(standing))
 
 
 @overload
