@@ -4,15 +4,19 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import asyncpg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from auth_server.keys.generation import generate, to_der
 from auth_server.keys.keyring import Keyring, KeyringError
+from auth_server.keys.lifecycle import KeyState
 from auth_server.keys.sealing import Kek, seal
 from auth_server.storage import signing_keys
+from auth_server.storage.signing_keys import StoredKey
 from farseal.environment import Secret
 from farseal.service.postgres import DatabaseUnavailable, Pool, create_pool
 from tests.support.auth import Wire, environment, migrate
@@ -64,6 +68,30 @@ async def test_an_empty_database_gets_one_active_and_one_announced_key(pool: Poo
         assert (key.activated_at is not None) is (key.state == "active")
         assert key.public_jwk["kid"] == key.kid
         assert not {"d", "p", "q", "dp", "dq", "qi"} & key.public_jwk.keys()
+
+
+class WatchedKeyring(Keyring):
+    """Remembers in which threads keys are made and opened."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool, KEK, bits=2048)
+        self.threads: list[threading.Thread] = []
+
+    def _make(self, state: KeyState, now: int) -> StoredKey:
+        self.threads.append(threading.current_thread())
+        return super()._make(state, now)
+
+    def _open(self, stored: StoredKey) -> RSAPrivateKey:
+        self.threads.append(threading.current_thread())
+        return super()._open(stored)
+
+
+async def test_keys_are_made_and_opened_off_the_event_loop(pool: Pool) -> None:
+    """Seconds for a large key, in which the probes are to be answered."""
+    ring = WatchedKeyring(pool)
+    await ring.prepare(now=NOW)
+    assert len(ring.threads) == 4
+    assert threading.current_thread() not in ring.threads
 
 
 async def test_a_restart_makes_no_new_key(pool: Pool, dsn: str) -> None:

@@ -164,6 +164,20 @@ async def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
     assert seen <= {small.body, large.body}
 
 
+async def test_what_is_published_survives_a_power_cut(tmp_path: Path, monkeypatch) -> None:
+    """Every file is on the disk before it gets its name, and at the end the names are too."""
+    synced = []
+
+    def record(descriptor: int) -> None:
+        named = sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("."))
+        synced.append(("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file", named))
+
+    monkeypatch.setattr(os, "fsync", record)
+    await Publisher(tmp_path).publish(DOCUMENTS, now=NOW)
+    first, second = (document.name for document in DOCUMENTS)
+    assert synced == [("file", []), ("file", [first]), ("directory", [first, second])]
+
+
 async def test_writing_again_renews_the_age(tmp_path: Path) -> None:
     """Unchanged documents get a new file, and so a new time: the heartbeat that verifiers measure."""
     publisher = Publisher(tmp_path)

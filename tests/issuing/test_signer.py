@@ -57,6 +57,28 @@ class BlockedSigner(Signer):
         return super()._sign(payload, key, token_type)
 
 
+class MeetingSigner(Signer):
+    """Signs only when two are at it."""
+
+    def __init__(self) -> None:
+        super().__init__(threads=2)
+        self.both = threading.Barrier(2, timeout=10)
+
+    def _sign(self, payload: bytes, key: SigningKey, token_type: str) -> str:
+        self.both.wait()
+        return super()._sign(payload, key, token_type)
+
+
+async def test_as_many_sign_at_once_as_there_are_threads(key: SigningKey) -> None:
+    """The signature leaves the interpreter's lock alone, so two threads give twice as many; none is the loop's."""
+    signer = MeetingSigner()
+    try:
+        tokens = await asyncio.gather(*(signer.sign(PAYLOAD, key, token_type="at+jwt") for _ in range(2)))
+    finally:
+        signer.close()
+    assert tokens[0] == tokens[1]
+
+
 async def test_past_the_gate_a_caller_is_told_to_come_back(key: SigningKey) -> None:
     """One signs, two wait, the fourth is refused at once; when the queue is gone there is room again."""
     signer = BlockedSigner(max_waiting=2)
