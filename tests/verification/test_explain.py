@@ -319,3 +319,11 @@ def test_the_readme_shows_what_the_command_says(tmp_path, capsys) -> None:
     arguments = [str(rules) if word == "access.rules" else word for word in command.split()]
     assert main(["explain", *arguments]) == 0
     assert capsys.readouterr().out == answer
+
+
+def test_faults_are_told_one_a_line(capsys, tmp_path) -> None:
+    """The line ends of our own messages are meant; those of hostile text are escaped."""
+    assert main(["explain", "GET", "/x", "--rules", str(tmp_path / "a\nb")]) == 2
+    said = capsys.readouterr().err
+    assert "1 fault in the settings:\n  the access rules" in said
+    assert len(said.splitlines()) == 2

@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from farseal.cli import explaining, inspecting
 from farseal.cli.usage import Answer, UsageError
-from farseal.cli.words import shown, without_tokens
+from farseal.cli.words import shown, shown_lines, without_tokens
 
 USAGE: Final = 2
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         answer: Answer = arguments.run(arguments)
     except UsageError as error:
-        sys.stderr.write(f"farseal: {shown(without_tokens(str(error)))}\n")
+        sys.stderr.write(f"farseal: {shown_lines(without_tokens(str(error)))}\n")
         return USAGE
     try:
         sys.stdout.write(answer.text + "\n")

@@ -17,9 +17,14 @@ def shown(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
+def shown_lines(text: str) -> str:
+    """A message of our own over several lines, each escaped as `shown` does: its line ends are meant."""
+    return "\n".join(shown(line) for line in text.split("\n"))
+
+
 def shown_json(value: object) -> str:
     """A JSON value over several lines, escaped as `shown` does; what is printed is still JSON."""
-    return "\n".join(shown(line) for line in json.dumps(value, indent=2, ensure_ascii=False).split("\n"))
+    return shown_lines(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def without_tokens(text: str) -> str:
