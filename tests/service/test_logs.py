@@ -11,10 +11,12 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auth_server.accounts.client_secrets import new_secret
 from farseal.environment import Secret
 from farseal.service.logs import configure_logging, exception_text
 from farseal.service.redaction import is_secret_name, redact_event, redact_text
 
+CLIENT_SECRET = new_secret()
 JWT = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 ODD_JWT = "IHsiYWxnIjoiUlMyNTYifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEF\n-----END PRIVATE KEY-----"
@@ -68,6 +70,8 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
         pytest.param(f"key {PEM} end", "MIIEvQ", id="private-key"),
         pytest.param(PEM[:60], "MIIEvQ", id="private-key-cut-off"),
         pytest.param("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", "aGFzaA", id="argon2"),
+        pytest.param(f"refused {CLIENT_SECRET} for a batch", CLIENT_SECRET, id="client-secret"),
+        pytest.param(CLIENT_SECRET, CLIENT_SECRET, id="client-secret-alone"),
     ],
 )
 def test_text_is_redacted_by_its_look(text, secret) -> None:

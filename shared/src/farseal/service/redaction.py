@@ -41,6 +41,8 @@ _SCHEME: Final = re.compile(
 )
 # The greedy run reaches the last @: a password may hold one that nobody escaped.
 _DSN_PASSWORD: Final = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}://[^\s:/@]*):[^\s]+@", re.IGNORECASE)
+# What a client authenticates with, as the auth server makes it: the prefix is there to be found.
+_CLIENT_SECRET: Final = re.compile(rf"fsc_{_CHAR}{{20,}}")
 _HASH: Final = re.compile(r"\$(?:argon2(?:id|i|d)|2[aby]|scrypt|pbkdf2[\w-]*)\$[^\s'\"]+")
 _ASSIGNED: Final = re.compile(
     r"(passw(?:or)?d|passphrase|secret|assertion|(?:access|refresh|id)_token|\btoken|api_?key|authorization"
@@ -54,13 +56,14 @@ _VALUES: Final = (
     (".", _TOKEN, "[token]"),
     ("", _SCHEME, rf"\1 {SHOWN}"),
     ("://", _DSN_PASSWORD, rf"\1:{SHOWN}@"),
+    ("fsc_", _CLIENT_SECRET, "[client secret]"),
     ("$", _HASH, "[password hash]"),
     ("", _ASSIGNED, rf"\1\2{SHOWN}"),
 )
 """What a text must contain for a pattern to be tried, the pattern, and what stands there instead."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_/{}\[\]()<>*@#!?,;|~^-]*")
-"""No pattern matches without one of the characters missing here: most values of most lines are proved so at once."""
+"""No other pattern matches without one of the characters missing here: most values are proved harmless at once."""
 
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -78,7 +81,7 @@ def redact_text(text: str) -> str:
     """The text without anything that looks like a secret; control bytes that could forge a line are escaped."""
     if len(text) > MAX_TEXT_CHARACTERS:
         text = text[:MAX_TEXT_CHARACTERS] + "..."
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text) and "fsc_" not in text:
         return text
     for needed, pattern, replacement in _VALUES:
         if needed in text:
