@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from resource_b.app import create_app
+from resource_b.http.reports import NOTES_CLIENT
+from resource_b.notes_client import Bounds
+from resource_b.settings import Settings
 from tests.resources.relay import Relay
 from tests.resources.stack import Service, notes_service, person, reports_service, trust
 from tests.support.tokens import NOTES, REPORTS, Issuer
@@ -187,20 +191,29 @@ async def test_reports_come_back_with_the_notes_service(database_url: str, publi
             assert (await reports.ask("GET", "/reports/mine", issuer.mint())).status == 200
 
 
-async def test_too_many_reports_are_told_so(aiohttp_server: Any, published: Path, issuer: Issuer) -> None:
+async def test_too_many_reports_are_told_so(
+    aiohttp_server: Any, aiohttp_client: Any, published: Path, issuer: Issuer
+) -> None:
     """While all places wait for a slow notes service, one more caller gets 503 and when to come back."""
-    app = web.Application()
-    app.router.add_get("/notes", hangs)
-    upstream = await aiohttp_server(app, shutdown_timeout=0.1)
-    url = f"http://127.0.0.1:{upstream.port}"
-    async with reports_service(
-        url, trust(published, REPORTS), notes_timeout_seconds=0.4, notes_concurrency=1
-    ) as reports:
-        first = asyncio.create_task(reports.ask("GET", "/reports/mine", issuer.mint()))
-        await asyncio.sleep(0.1)
-        # The place is given on at 0.4 s, and the wait for it counts: of those queued now some never get it.
-        late = await asyncio.gather(*(reports.ask("GET", "/reports/mine", issuer.mint()) for _ in range(3)))
-        assert (await first).code == "upstream_timeout"
-        refused = [answer for answer in late if answer.status == 503]
-        assert refused
-        assert {(answer.code, answer.headers["Retry-After"]) for answer in refused} == {("overloaded", "1")}
+    arrived, answered = asyncio.Event(), asyncio.Event()
+
+    async def waits(_request: web.Request) -> web.Response:
+        arrived.set()
+        await answered.wait()
+        return web.json_response({"notes": [], "next_cursor": None})
+
+    slow = web.Application()
+    slow.router.add_get("/notes", waits)
+    upstream = await aiohttp_server(slow)
+    settings = Settings(notes_url=f"http://127.0.0.1:{upstream.port}", notes_timeout_seconds=30.0, notes_concurrency=1)
+    app = create_app(settings, trust(published, REPORTS))
+    client = await aiohttp_client(app)
+    bearer = {"Authorization": f"Bearer {issuer.mint()}"}
+    first = asyncio.create_task(client.get("/reports/mine", headers=bearer))
+    await arrived.wait()
+    # Whoever comes now is patient for a moment only, while the first still has its half minute.
+    app[NOTES_CLIENT]._bounds = Bounds(timeout_seconds=0.05, concurrency=1, max_notes=1)
+    late = await client.get("/reports/mine", headers=bearer)
+    assert (late.status, (await late.json())["code"], late.headers["Retry-After"]) == (503, "overloaded", "1")
+    answered.set()
+    assert (await first).status == 200
