@@ -12,15 +12,21 @@ WORKERS ?= auto
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: help demo test check fmt bench lock clean
+.PHONY: asked-python help demo test check fmt bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo "  ONCE=1 make demo ends after the tour; PYTHON=python3.13 picks the interpreter"
 
-$(UV): requirements/bootstrap.txt scripts/bootstrap.sh
+$(UV): requirements/bootstrap.txt scripts/bootstrap.sh | asked-python
 	@sh scripts/bootstrap.sh $(PYTHON)
 	@touch $(UV)
+
+# An environment of another Python is not silently used when one is named.
+asked-python:
+ifneq ($(origin PYTHON),file)
+	@sh scripts/bootstrap.sh --same $(PYTHON)
+endif
 
 $(VENV)/.demo: $(UV) requirements/demo.txt $(MEMBERS:%=%/pyproject.toml)
 	@echo "farseal: installing what the demo needs into $(VENV)"

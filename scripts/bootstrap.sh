@@ -3,6 +3,11 @@
 # Nothing is installed outside the checkout. Usage: scripts/bootstrap.sh [PYTHON]
 set -eu
 cd "$(dirname "$0")/.."
+same=
+if [ "${1:-}" = --same ]; then
+  same=yes
+  shift
+fi
 python=${1:-python3}
 
 say() { printf 'farseal: %s\n' "$*" >&2; }
@@ -13,6 +18,15 @@ import sys
 if not (3, 11) <= sys.version_info[:2]:
     sys.exit("farseal: Python 3.11 or newer is needed, this is %d.%d; name another: make PYTHON=python3.12" % sys.version_info[:2])
 PY
+
+if [ -n "$same" ]; then
+  [ -x .venv/bin/python ] || exit 0
+  asked=$("$python" -c 'import sys; print(sys.version.split()[0])')
+  has=$(.venv/bin/python -c 'import sys; print(sys.version.split()[0])')
+  [ "$asked" = "$has" ] && exit 0
+  say ".venv has Python $has, and $python is $asked: run make clean first"
+  exit 1
+fi
 
 if [ -x .venv/bin/uv ] && .venv/bin/python -c 'pass' 2>/dev/null \
   && .venv/bin/uv --version | grep -qF "uv $(sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements/bootstrap.txt)"; then
