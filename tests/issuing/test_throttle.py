@@ -34,6 +34,14 @@ async def test_the_burst_passes_and_the_next_waits_exactly_as_told(pool) -> None
     assert answers == [None, None, None, Throttled(retry_after=10)]
 
 
+async def test_rest_is_not_saved_up(pool) -> None:
+    """After a day without an attempt the burst is what it was, and no more."""
+    throttle = Throttle(pool, pair=Limit(burst=3, interval=10))
+    assert await throttle.admit("alice", HERE, now=NOW) is None
+    answers = [await throttle.admit("alice", HERE, now=NOW + 86_400) for _ in range(4)]
+    assert answers == [None, None, None, Throttled(retry_after=10)]
+
+
 async def test_a_refused_attempt_costs_nothing(pool) -> None:
     """Hammering at a closed door does not keep it closed."""
     throttle = Throttle(pool, pair=Limit(burst=1, interval=10))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import resource
+import socket
 
 import pytest
 from aiohttp import web
@@ -10,11 +11,18 @@ from structlog.testing import capture_logs
 
 from farseal.service import connection, crowd
 from farseal.service import run as run_module
-from farseal.service.crowd import LEAST_CONNECTIONS, MAX_CONNECTIONS, RESERVED_DESCRIPTORS, most_connections
+from farseal.service.crowd import (
+    ACCEPTED_AT_ONCE,
+    LEAST_CONNECTIONS,
+    MAX_CONNECTIONS,
+    RESERVED_DESCRIPTORS,
+    Crowd,
+    most_connections,
+)
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness
 from farseal.service.requests import install
-from farseal.service.run import Listen, Listening, Stop, serve
+from farseal.service.run import Listen, Listening, Stop, run, serve
 
 ASK = b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"
 MOST = 3
@@ -147,6 +155,44 @@ async def test_a_connection_that_ended_makes_room(service) -> None:
         await client.ask(ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert await client.is_closed()
     assert crowded_out(metrics) == 0
+
+
+class Silent:
+    """As much of a connection as a crowd looks at."""
+
+    busy = has_asked = left = False
+
+    def give_way(self) -> None:
+        """Its end comes in a later turn of the loop, and others may arrive before."""
+        self.left = True
+
+
+def test_of_many_that_come_at_once_each_takes_the_place_of_another() -> None:
+    """A connection that was told to go does not stand in for the next one too."""
+    silent = [Silent() for _ in range(3 * MOST)]
+    counted = Crowd(MOST, ServiceMetrics("kit"))
+    for one in silent:
+        counted.enter(one, now=0.0)  # type: ignore[arg-type] # a stand-in
+    assert [one.left for one in silent] == [True] * 2 * MOST + [False] * MOST
+
+
+async def test_connections_queue_while_the_loop_is_busy(service) -> None:
+    """The system holds more of them than one turn of the loop takes."""
+    connect, _, _ = service
+    port = (await connect()).writer.get_extra_info("peername")[1]
+    with contextlib.ExitStack() as stack:
+        for _ in range(3 * ACCEPTED_AT_ONCE):  # without a turn of the loop in between
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+
+
+def test_a_service_asks_for_its_descriptors_when_it_starts(monkeypatch) -> None:
+    """As a process of its own: whoever serves within another program decides for themselves."""
+    asked: list[str] = []
+    monkeypatch.setattr(run_module, "raise_descriptor_limit", lambda: asked.append("raise"))
+    nowhere = Listen("192.0.2.1", 0)
+    metrics = ServiceMetrics("kit")
+    assert run(web.Application(), listen=nowhere, ops=None, readiness=Readiness(), metrics=metrics) == 2
+    assert asked == ["raise"]
 
 
 async def test_a_head_that_drips_in_is_cut_off(service, monkeypatch) -> None:
