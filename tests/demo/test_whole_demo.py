@@ -14,7 +14,7 @@ from demo.ports import is_busy
 from demo.postgres import EmbeddedPostgres
 from demo.processes import bare_environment
 from demo.services import Addresses
-from tests.support.readme import differences, steps
+from tests.support.readme import differences, moved, programs, steps
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ACTS = ("One token", "No call back", "Unplugged", "Attacks", "Speed")
@@ -39,8 +39,9 @@ def start(settings: dict[str, str]) -> "subprocess.Popen[str]":
     )
 
 
-def test_a_visit(settings: dict[str, str], reachable_directory: Path, free_base_port: int) -> None:
+def test_a_visit(settings: dict[str, str], reachable_directory: Path, free_base_port: int, tmp_path: Path) -> None:
     """Claims hold, printed lines and the README's answer as shown, no secret is logged, Ctrl-C leaves nothing."""
+    state = reachable_directory / str(free_base_port)
     with start(settings) as demo:
         try:
             lines = read_until(demo, "Ctrl-C stops everything")
@@ -51,8 +52,11 @@ def test_a_visit(settings: dict[str, str], reachable_directory: Path, free_base_
                 timeout=60,
                 check=True,
             )
-            readme = steps((CHECKOUT / "README.md").read_text(encoding="utf-8"))
-            wrong = differences(readme, free_base_port)
+            page = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+            readme = steps(page)
+            for name, program in programs(page).items():
+                (tmp_path / name).write_text(moved(program, free_base_port, state))
+            wrong = differences(readme, free_base_port, state=state, directory=tmp_path)
             demo.send_signal(signal.SIGINT)
             rest, _ = demo.communicate(timeout=30)
         finally:
@@ -71,7 +75,6 @@ def test_a_visit(settings: dict[str, str], reachable_directory: Path, free_base_
     assert org["org_id"] == "acme"
     assert refused["status"] == 403
 
-    state = reachable_directory / str(free_base_port)
     shown = "".join(line for line in lines if not line.startswith(("  ", "People:")))
     assert not SECRET.search(shown)
     for log in (state / "logs").iterdir():

@@ -1,13 +1,16 @@
 """The README's console blocks, pasted into a shell beside a running demo."""
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parent.parent.parent
-SHOWN_PORTS = {"9000": 0, "9001": 1, "9002": 2}
+SHOWN_PORTS = {"9000": 0, "9001": 1, "9002": 2, "9003": 3}
+SHOWN_STATE = ".run/9000"
 END = "-- end of step --"
 
 
@@ -28,24 +31,58 @@ def steps(text: str) -> list[Step]:
     return found
 
 
+def programs(text: str) -> dict[str, str]:
+    """The Python blocks whose first line is a comment with the name that a visitor saves them under."""
+    return dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+
+
 def matches(shown: str, said: str) -> bool:
     """Equal but for ``…``, which stands for anything."""
     pattern = ".*?".join(re.escape(part) for part in shown.split("…"))
     return re.fullmatch(pattern, said, re.DOTALL) is not None
 
 
-def differences(pasted: list[Step], base_port: int) -> list[str]:
-    """What a demo on other ports answers otherwise than shown. One shell takes all lines, as a visitor's does."""
-    script = "".join(f"{step.command}\necho; echo '{END}'\n" for step in pasted)
+def moved(text: str, base_port: int, state: Path) -> str:
+    """What a visitor of a demo on other ports, with its state elsewhere, types instead."""
     for port, offset in SHOWN_PORTS.items():
-        script = script.replace(f":{port}", f":{base_port + offset}")
-    script = script.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
-    done = subprocess.run(["sh"], input=script, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
-    said = [part.strip() for part in done.stdout.split(END)[:-1]]
-    if len(said) != len(pasted) or done.stderr:
-        return [done.stdout + done.stderr]
+        text = re.sub(rf"(:|port=){port}\b", rf"\g<1>{base_port + offset}", text)
+    return text.replace(SHOWN_STATE, str(state)).replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+
+
+def differences(pasted: list[Step], base_port: int, *, state: Path, directory: Path) -> list[str]:
+    """What a demo on other ports answers otherwise than shown. One shell takes all lines, as a visitor's does.
+
+    Args:
+        pasted: the lines.
+        base_port: the demo's first.
+        state: the demo's folder.
+        directory: where the shell starts, with the programs that the lines name.
+    """
+    script = "".join(f"{step.command}\necho; echo '{END}'\n" for step in pasted)
+    out, err = _shell(moved(script, base_port, state), directory)
+    said = [part.strip() for part in out.split(END)[:-1]]
+    if len(said) != len(pasted) or err:
+        return [out + err]
     return [
         f"$ {step.command}\n{answer}"
         for step, answer in zip(pasted, said, strict=True)
-        if not matches(step.output, answer)
+        if not matches(moved(step.output, base_port, state), answer)
     ]
+
+
+def _shell(script: str, directory: Path) -> tuple[str, str]:
+    """Run a script to its end; what it left in the background is ended too."""
+    with subprocess.Popen(
+        ["sh"],
+        cwd=directory,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as shell:
+        try:
+            return shell.communicate(script, timeout=60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
