@@ -152,15 +152,8 @@ def run_server(environ: Mapping[str, str]) -> int:
         sys.stderr.write(f"{SERVICE}: {error}\n")
         return run.EXIT_MISCONFIGURED
     metrics, readiness = ServiceMetrics(SERVICE), Readiness()
-    return run.run(
-        create_app(settings, kek, metrics=metrics, readiness=readiness),
-        listen=settings.listen,
-        ops=settings.ops,
-        readiness=readiness,
-        metrics=metrics,
-        drain_seconds=settings.drain_seconds,
-        grace_seconds=settings.grace_seconds,
-    )
+    app = create_app(settings, kek, metrics=metrics, readiness=readiness)
+    return settings.run(app, readiness=readiness, metrics=metrics)
 
 
 def open_kek(path: Path) -> Kek:

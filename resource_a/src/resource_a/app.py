@@ -8,17 +8,14 @@ from aiohttp import web
 
 from farseal import telemetry
 from farseal.clock import Clock, now
-from farseal.service import postgres, requests
+from farseal.service import openapi, postgres, requests
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.migrate import Migration
 from farseal.service.ops import Readiness
-from farseal.service.run import run
 from farseal.settings import TrustSettings
 from farseal.web import setup
 from resource_a.access import RULES
 from resource_a.http.notes import CLOCK, NOTES, delete_note, get_note, get_notes, post_note, put_note
-from resource_a.http.openapi import PATH as OPENAPI_PATH
-from resource_a.http.openapi import get_openapi
 from resource_a.service import Notes
 from resource_a.settings import MAX_REQUEST_BYTES, Settings, load_all
 from resource_a.storage.database import migrate, open_pool, require_migrated
@@ -48,7 +45,7 @@ def create_app(
     app.router.add_get("/notes/{id}", get_note)
     app.router.add_put("/notes/{id}", put_note)
     app.router.add_delete("/notes/{id}", delete_note)
-    app.router.add_get(OPENAPI_PATH, get_openapi)
+    app.router.add_get(openapi.PATH, openapi.openapi_handler("resource_a"))
 
     async def database(app: web.Application) -> AsyncIterator[None]:
         async with open_pool(settings) as pool:
@@ -82,15 +79,8 @@ def from_environment() -> web.Application:
 def run_server(settings: Settings, trust: TrustSettings) -> int:
     """Serve until told to stop; the exit code of the process."""
     metrics, readiness = ServiceMetrics(SERVICE), Readiness()
-    return run(
-        create_app(settings, trust, metrics=metrics, readiness=readiness),
-        listen=settings.listen,
-        ops=settings.ops,
-        readiness=readiness,
-        metrics=metrics,
-        drain_seconds=settings.drain_seconds,
-        grace_seconds=settings.grace_seconds,
-    )
+    app = create_app(settings, trust, metrics=metrics, readiness=readiness)
+    return settings.run(app, readiness=readiness, metrics=metrics)
 
 
 def migrate_database(settings: Settings) -> tuple[Migration, ...]:

@@ -7,15 +7,12 @@ from aiohttp import web
 
 from farseal import telemetry
 from farseal.clock import Clock, now
-from farseal.service import requests
+from farseal.service import openapi, requests
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness
-from farseal.service.run import run
 from farseal.settings import TrustSettings
 from farseal.web import setup
 from resource_b.access import RULES
-from resource_b.http.openapi import PATH as OPENAPI_PATH
-from resource_b.http.openapi import get_openapi
 from resource_b.http.reports import NOTES_CLIENT, get_my_report, get_org_report
 from resource_b.notes_client import Bounds, NotesClient, open_session
 from resource_b.settings import Settings, load_all
@@ -42,7 +39,7 @@ def create_app(
     app = web.Application()
     app.router.add_get("/reports/mine", get_my_report)
     app.router.add_get("/reports/org", get_org_report)
-    app.router.add_get(OPENAPI_PATH, get_openapi)
+    app.router.add_get(openapi.PATH, openapi.openapi_handler("resource_b"))
 
     async def notes_client(app: web.Application) -> AsyncIterator[None]:
         bounds = Bounds(
@@ -75,12 +72,5 @@ def from_environment() -> web.Application:
 def run_server(settings: Settings, trust: TrustSettings) -> int:
     """Serve until told to stop; the exit code of the process."""
     metrics, readiness = ServiceMetrics(SERVICE), Readiness()
-    return run(
-        create_app(settings, trust, metrics=metrics, readiness=readiness),
-        listen=settings.listen,
-        ops=settings.ops,
-        readiness=readiness,
-        metrics=metrics,
-        drain_seconds=settings.drain_seconds,
-        grace_seconds=settings.grace_seconds,
-    )
+    app = create_app(settings, trust, metrics=metrics, readiness=readiness)
+    return settings.run(app, readiness=readiness, metrics=metrics)

@@ -4,10 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
+from aiohttp import web
+
 from farseal.environment import choice, duration, load, rule, setting
 from farseal.environment import port as tcp_port
 from farseal.service.listen import Listen
 from farseal.service.logs import Format, configure_logging
+from farseal.service.metrics import ServiceMetrics
+from farseal.service.ops import Readiness
+from farseal.service.run import run
 
 LONGEST_SECONDS: Final = 600.0
 """Of a drain or a grace. Whoever runs the service kills it long before."""
@@ -74,6 +79,18 @@ class ServiceSettings:
     def ops(self) -> Listen:
         """Where the probes are."""
         return Listen(self.ops_host, self.ops_port, f"{self.PREFIX}OPS_PORT")
+
+    def run(self, app: web.Application, *, readiness: Readiness, metrics: ServiceMetrics) -> int:
+        """`farseal.service.run.run`, where and for how long these settings say; gives the exit code."""
+        return run(
+            app,
+            listen=self.listen,
+            ops=self.ops,
+            readiness=readiness,
+            metrics=metrics,
+            drain_seconds=self.drain_seconds,
+            grace_seconds=self.grace_seconds,
+        )
 
     def configure_logging(self, service: str) -> None:
         """Log as these settings say, in the service's name."""
