@@ -68,5 +68,6 @@ lock: $(UV) ## take the newest allowed versions into requirements/*.txt
 	@sh scripts/lock.sh
 
 clean: ## remove the environment, caches and the demo's state
+	@if test -f $(VENV)/.demo; then $(BIN)/python -m demo.clean; fi
 	rm -rf $(VENV) .cache .run .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache uv.lock
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
