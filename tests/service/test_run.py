@@ -111,6 +111,16 @@ async def test_a_stopping_service_drops_no_request(start, http) -> None:
         await http.get(f"{service.url}/fast")
 
 
+async def test_one_status_has_one_code(start, http) -> None:
+    """What no middleware answers, as on the internal port, is told by the same word as everywhere else."""
+    service = await start()
+    for url in (service.url + "/fast", service.ops + "/livez"):
+        async with http.post(url) as response:
+            assert (response.status, (await response.json())["code"]) == (405, "method_not_allowed")
+    async with http.get(f"{service.ops}/nowhere") as response:
+        assert (response.status, (await response.json())["code"]) == (404, "not_found")
+
+
 async def test_the_listener_closes_before_the_last_request_ends(start, http) -> None:
     """After the drain no new request is taken, while an old one is still finished; probes answer all the time."""
     service = await start(drain_seconds=0, grace_seconds=10)
@@ -342,7 +352,7 @@ END = b"\r\n\r\n"
             [b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"secret\r\n"],
             400, "body_malformed", id="chunk-size",
         ),
-        pytest.param([HEAD + b"Expect: secret\r\nConnection: close\r\n\r\n"], 417, "http_417", id="expectation"),
+        pytest.param([HEAD + b"Expect: secret\r\nConnection: close\r\n\r\n"], 417, "expectation_failed", id="expectation"),
     ],
 )  # fmt: skip
 async def test_bytes_that_are_no_request_get_a_clean_4xx(running, parts, status, code) -> None:

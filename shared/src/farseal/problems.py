@@ -2,13 +2,40 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
 from farseal.errors import FarsealError
 from farseal.vocabulary import PROBLEM_MEDIA_TYPE
+
+_CODES: Final = {
+    400: "bad_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    408: "request_timeout",
+    409: "conflict",
+    411: "length_required",
+    412: "precondition_failed",
+    413: "body_too_large",
+    414: "uri_too_long",
+    415: "media_type_unsupported",
+    417: "expectation_failed",
+    422: "unprocessable",
+    428: "precondition_required",
+    429: "too_many_requests",
+    431: "headers_too_large",
+    500: "internal_error",
+    501: "not_implemented",
+    502: "bad_gateway",
+    503: "unavailable",
+    504: "gateway_timeout",
+}
+"""The code of a status that nothing more is known about: one word wherever it arises."""
 
 
 class ProblemError(FarsealError):
@@ -73,3 +100,8 @@ def phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return str(status)
+
+
+def code_of(status: int) -> str:
+    """The code of a problem of which only the status is known."""
+    return _CODES.get(status, f"http_{status}")

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from farseal.problems import problem
+from farseal.problems import code_of, problem
 from farseal.service.crowd import Crowd
 from farseal.service.metrics import ServiceMetrics
 
@@ -131,7 +131,7 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send a response; an error of aiohttp that passed no middleware (``Expect``, 417) becomes a problem."""
         if isinstance(resp, web.HTTPException) and resp.status >= 400:
-            resp = problem(resp.status, f"http_{resp.status}")
+            resp = problem(resp.status, code_of(resp.status))
         return await super().finish_response(request, resp, start_time)
 
 

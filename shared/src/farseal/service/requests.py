@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDict
 
-from farseal.problems import ProblemError, problem
+from farseal.problems import ProblemError, code_of, problem
 from farseal.service.metrics import ServiceMetrics, bounded_method
 
 ErrorForm = Callable[[web.Request, int, str, str | None, Mapping[str, str]], web.Response | None]
@@ -31,32 +31,6 @@ CLIENT_GONE: Final = 499
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REQUEST_ID: Final = web.RequestKey("farseal.request_id", str)
-
-_CODES: Final = {
-    400: "bad_request",
-    401: "unauthenticated",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    406: "not_acceptable",
-    408: "request_timeout",
-    409: "conflict",
-    411: "length_required",
-    412: "precondition_failed",
-    413: "body_too_large",
-    414: "uri_too_long",
-    415: "media_type_unsupported",
-    417: "expectation_failed",
-    422: "unprocessable",
-    428: "precondition_required",
-    429: "too_many_requests",
-    431: "headers_too_large",
-    500: "internal_error",
-    501: "not_implemented",
-    502: "bad_gateway",
-    503: "unavailable",
-    504: "gateway_timeout",
-}
 
 log = structlog.get_logger("farseal.service.requests")
 
@@ -137,7 +111,7 @@ async def _answer(request: web.Request, handler: Handler, error_form: ErrorForm 
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return answer(error.status, _CODES.get(error.status, f"http_{error.status}"), None, _kept(error.headers))
+        return answer(error.status, code_of(error.status), None, _kept(error.headers))
     except web.RequestPayloadError:
         return answer(400, "body_malformed", "the body breaks off or is not framed as its headers say")
     except Exception as error:
