@@ -219,6 +219,47 @@ async def test_a_stream_that_breaks_is_broken_off(client, logged) -> None:
     assert logged[0]["event"] == "unexpected error"
 
 
+@pytest.mark.parametrize("body", [b"", b"half"], ids=["head-sent", "half-sent"])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        pytest.param(ProblemError(409, "conflict"), "conflict", id="problem"),
+        pytest.param(ProblemError(503, "database_unavailable"), "database_unavailable", id="outage"),
+        pytest.param(web.HTTPNotFound(), "not_found", id="http-error"),
+        pytest.param(web.HTTPSeeOther("/notes/1"), "http_303", id="redirect"),
+        pytest.param(web.RequestPayloadError(), "body_malformed", id="payload"),
+        pytest.param(RuntimeError("late"), "internal_error", id="unexpected"),
+        pytest.param(None, "internal_error", id="no-response"),
+    ],
+)
+async def test_no_error_is_written_into_a_response_that_has_begun(
+    aiohttp_server, metrics, logged, *, error, code, body
+) -> None:
+    """A second head would be taken for a part of the body, and its end for the end of a whole answer."""
+
+    async def late(request: web.Request) -> Any:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        if body:
+            await response.write(body)
+        if error is not None:
+            raise error
+
+    app = web.Application()
+    install(app, metrics=metrics)
+    app.router.add_get("/", late)
+    server = await aiohttp_server(app)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.endswith(body + b"\r\n")
+    assert not answer.endswith(b"0\r\n\r\n"), "nobody may take it for whole"
+    assert [line["code"] for line in logged if line["event"] == "response broken off"] == [code]
+
+
 async def test_a_client_that_leaves_is_no_error(client, metrics, logged) -> None:
     """Its request ends as 499 in log and metrics, without a trace."""
     host, port = client.server.host, client.server.port

@@ -91,11 +91,20 @@ def _around(metrics: ServiceMetrics, error_form: ErrorForm | None) -> Middleware
 
 
 async def _answer(request: web.Request, handler: Handler, error_form: ErrorForm | None) -> web.StreamResponse:
-    """What the handler answers, or its error in the one shape; redirects, cancellation, a broken stream escape."""
+    """What the handler answers, or its error in the one shape; redirects, cancellation, a broken stream escape.
+
+    Raises:
+        ConnectionResetError: the response had begun, so an error would be written into the middle of it. aiohttp
+            breaks the connection off, so that nobody takes what was sent for whole.
+    """
 
     def answer(
         status: int, code: str, detail: str | None = None, headers: Mapping[str, str] | None = None, **members: Any
     ) -> web.Response:
+        if _begun(request):
+            if request.transport is not None:
+                log.warning("response broken off", code=code)
+            raise ConnectionResetError("the response had begun")
         formed = error_form(request, status, code, detail, headers or {}) if error_form else None
         return formed or problem(status, code, detail=detail, headers=headers, **members)
 
@@ -109,7 +118,7 @@ async def _answer(request: web.Request, handler: Handler, error_form: ErrorForm 
             log.warning("request failed", code=error.code, cause=error.__cause__)
         return answer(error.status, error.code, error.detail, error.headers, **error.members)
     except web.HTTPException as error:
-        if error.status < 400:
+        if error.status < 400 and not _begun(request):
             raise
         return answer(error.status, code_of(error.status), None, _kept(error.headers))
     except web.RequestPayloadError:
@@ -119,10 +128,12 @@ async def _answer(request: web.Request, handler: Handler, error_form: ErrorForm 
             # Nobody reads this answer; aiohttp notices so when it writes, without a traceback.
             return answer(400, "client_gone")
         log.exception("unexpected error")
-        if request.writer.output_size > 0:
-            # Too late for another status: break the stream off, so that nobody takes it for whole.
-            raise ConnectionResetError("the response had begun") from error
     return answer(500, "internal_error")
+
+
+def _begun(request: web.Request) -> bool:
+    """Whether anything of a response was sent: the head of another would then land in its body."""
+    return request.writer.output_size > 0
 
 
 def _kept(headers: CIMultiDict[str]) -> dict[str, str]:
