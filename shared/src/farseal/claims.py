@@ -37,7 +37,9 @@ class AccessClaims(msgspec.Struct, frozen=True, kw_only=True):
     """What a verified access token says (RFC 9068 section 2.2). Only a `Verifier` should make one.
 
     Times are seconds since the epoch. ``extra`` holds every claim that has no field of its own, unchecked but for
-    being strict JSON; it is read-only.
+    being strict JSON. No claim can be put in, replaced or taken out; a list or an object in it is as it was parsed and
+    not protected (a copy of each would be paid for by every request). Nobody should change one: it is shared by all who
+    look at this token's claims, though never with another verification.
     """
 
     issuer: str
