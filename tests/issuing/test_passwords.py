@@ -12,9 +12,9 @@ from auth_server.accounts.passwords import (
     TIME_COST,
     PasswordHasher,
     PasswordRefusedError,
-    PasswordsBusyError,
     check_new_password,
 )
+from auth_server.gate import GateFull
 
 CHEAP = {"memory_kib": 64, "time_cost": 1}
 
@@ -113,7 +113,7 @@ async def test_the_gate_refuses_the_one_too_many_and_opens_again() -> None:
         results = await asyncio.gather(
             *(hasher.verify(None, "some password") for _ in range(5)), return_exceptions=True
         )
-        busy = [result for result in results if isinstance(result, PasswordsBusyError)]
+        busy = [result for result in results if isinstance(result, GateFull)]
         assert len(busy) == 2
         assert busy[0].retry_after >= 1
         assert (await hasher.verify(None, "some password")).correct is False
@@ -127,12 +127,12 @@ async def test_a_caller_that_leaves_does_not_free_the_thread() -> None:
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
-        with pytest.raises(PasswordsBusyError):
+        with pytest.raises(GateFull):
             await hasher.verify(None, "some password")
         async with asyncio.timeout(10):
             while True:
                 await asyncio.sleep(0.01)
-                with contextlib.suppress(PasswordsBusyError):
+                with contextlib.suppress(GateFull):
                     assert (await hasher.verify(None, "some password")).correct is False
                     break
 

@@ -8,8 +8,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from auth_server.gate import GateFull
 from auth_server.keys.generation import generate
-from auth_server.keys.signer import Signer, SigningKey, SigningOverloaded
+from auth_server.keys.signer import Signer, SigningKey
 from farseal.encoding import b64url_decode, parse_json_object
 
 PAYLOAD = msgspec.json.encode({"sub": "Zoë", "n": [1, 2]})
@@ -85,7 +86,7 @@ async def test_past_the_gate_a_caller_is_told_to_come_back(key: SigningKey) -> N
     try:
         waiting = [asyncio.ensure_future(signer.sign(PAYLOAD, key, token_type="at+jwt")) for _ in range(3)]
         await asyncio.sleep(0)
-        with pytest.raises(SigningOverloaded) as refused:
+        with pytest.raises(GateFull) as refused:
             await signer.sign(PAYLOAD, key, token_type="at+jwt")
         assert refused.value.retry_after >= 1
         signer.go.set()
@@ -95,33 +96,6 @@ async def test_past_the_gate_a_caller_is_told_to_come_back(key: SigningKey) -> N
     finally:
         signer.go.set()
         signer.close()
-
-
-async def test_a_caller_that_leaves_the_queue_gives_its_place_back(key: SigningKey) -> None:
-    """Clients that hang up do not fill the gate for ever."""
-    signer = BlockedSigner(max_waiting=1)
-    try:
-        first = asyncio.ensure_future(signer.sign(PAYLOAD, key, token_type="at+jwt"))
-        second = asyncio.ensure_future(signer.sign(PAYLOAD, key, token_type="at+jwt"))
-        await asyncio.sleep(0)
-        second.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await second
-        third = asyncio.ensure_future(signer.sign(PAYLOAD, key, token_type="at+jwt"))
-        await asyncio.sleep(0)
-        signer.go.set()
-        assert await first == await third
-    finally:
-        signer.go.set()
-        signer.close()
-
-
-async def test_a_closed_signer_refuses_work_and_its_gate_is_not_lost(key: SigningKey) -> None:
-    """After the end there is no signature, only an error."""
-    signer = Signer(threads=1)
-    signer.close()
-    with pytest.raises(RuntimeError):
-        await signer.sign(PAYLOAD, key, token_type="at+jwt")
 
 
 def test_a_signing_key_does_not_show_itself(key: SigningKey) -> None:

@@ -1,16 +1,14 @@
 """Passwords of people: argon2id in threads, behind a gate that refuses rather than queues without end."""
 
-import asyncio
 import secrets
 import unicodedata
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import BoundedSemaphore
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from auth_server.gate import Gate
 
 PASSWORD_BYTES: Final = 1024
 """UTF-8 bytes. Longer is refused before it is hashed; no passphrase comes near."""
@@ -22,21 +20,9 @@ TIME_COST: Final = 2
 PARALLELISM: Final = 1
 """OWASP's first choice for argon2id: 28 ms, where argon2-cffi's default takes 130 ms and 64 MiB."""
 
-RETRY_AFTER_SECONDS: Final = 1
-
-T = TypeVar("T")
-
 
 class PasswordRefusedError(ValueError):
     """This cannot become somebody's password. The message says the rule and never quotes the text."""
-
-
-class PasswordsBusyError(Exception):
-    """More passwords wait to be checked than the gate allows: 503, with ``retry_after`` in seconds."""
-
-    def __init__(self, retry_after: int = RETRY_AFTER_SECONDS) -> None:
-        super().__init__("too many passwords are being checked at this moment")
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +60,7 @@ class PasswordHasher:
         self._argon2 = argon2.PasswordHasher(
             time_cost=time_cost, memory_cost=memory_kib, parallelism=PARALLELISM, type=argon2.Type.ID
         )
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="password")
-        self._gate = BoundedSemaphore(workers + waiting)
+        self._gate = Gate("password", threads=workers, waiting=waiting)
         # Nobody's password: checked against when there is no account, so that the answer takes as long.
         self._dummy = self._argon2.hash(secrets.token_urlsafe(32))
 
@@ -84,20 +69,20 @@ class PasswordHasher:
 
         Raises:
             PasswordRefusedError: see `check_new_password`.
-            PasswordsBusyError: the gate is full.
+            GateFull: too many passwords are being checked.
         """
         check_new_password(password)
         canonical = _canonical(password)
         assert canonical is not None  # noqa: S101 - check_new_password has seen to it
-        return await self._run(self._argon2.hash, canonical)
+        return await self._gate.run(self._argon2.hash, canonical)
 
     async def rehash(self, password: str) -> str:
         """Hash a password that was just found right, whatever today's rules for new ones.
 
         Raises:
-            PasswordsBusyError: the gate is full.
+            GateFull: too many passwords are being checked.
         """
-        return await self._run(self._argon2.hash, _canonical(password) or b"")
+        return await self._gate.run(self._argon2.hash, _canonical(password) or b"")
 
     async def verify(self, stored: str | None, password: str) -> Verdict:
         """Check a password against a stored hash, or against nobody's when there is none: the cost is the same.
@@ -105,19 +90,19 @@ class PasswordHasher:
         A password that could never have been set (empty, too long, NUL) is wrong at once, for everyone alike.
 
         Raises:
-            PasswordsBusyError: the gate is full.
+            GateFull: too many passwords are being checked.
         """
         canonical = _canonical(password)
         if canonical is None:
             return Verdict(correct=False)
-        correct = await self._run(self._verify, self._dummy if stored is None else stored, canonical)
+        correct = await self._gate.run(self._verify, self._dummy if stored is None else stored, canonical)
         if stored is None or not correct:
             return Verdict(correct=False)
         return Verdict(correct=True, outdated=self._argon2.check_needs_rehash(stored))
 
     def close(self) -> None:
         """End the threads; what is being hashed is finished first."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._gate.close()
 
     def __enter__(self) -> Self:
         return self
@@ -130,14 +115,6 @@ class PasswordHasher:
             return self._argon2.verify(stored, canonical)
         except (VerificationError, InvalidHashError):
             return False
-
-    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
-        if not self._gate.acquire(blocking=False):
-            raise PasswordsBusyError
-        future = self._threads.submit(work, *arguments)
-        # The gate counts work, not callers: one that was cancelled has left, its thread has not.
-        future.add_done_callback(lambda _: self._gate.release())
-        return await asyncio.wrap_future(future)
 
 
 def _canonical(password: str) -> bytes | None:

@@ -7,8 +7,9 @@ import structlog
 
 from auth_server.accounts import client_secrets, names
 from auth_server.accounts.names import NameRefusedError
-from auth_server.accounts.passwords import PasswordHasher, PasswordsBusyError
+from auth_server.accounts.passwords import PasswordHasher
 from auth_server.accounts.throttle import Throttle, Throttled
+from auth_server.gate import GateFull
 from auth_server.storage import clients, users
 from auth_server.storage.clients import Client
 from auth_server.storage.connection import Pool
@@ -48,7 +49,7 @@ class Accounts:
             address: the peer's IP address, counted against its limit.
 
         Raises:
-            PasswordsBusyError: too many are logging in at this moment (503).
+            GateFull: too many are logging in at this moment (503).
             DatabaseUnavailable: 503.
         """
         with database_errors():
@@ -87,7 +88,7 @@ class Accounts:
         """Replace a hash of old parameters. It can wait for another login when everyone is busy."""
         try:
             fresh = await self._hasher.rehash(password)
-        except PasswordsBusyError:
+        except GateFull:
             return
         with database_errors():
             async with self._pool.acquire() as conn:

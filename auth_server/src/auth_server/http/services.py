@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import structlog
 from aiohttp import hdrs, web
 
-from auth_server.accounts.passwords import PasswordsBusyError
+from auth_server.gate import GateFull
 from auth_server.http.client_address import Network, client_address
-from auth_server.keys.signer import SigningOverloaded
 from farseal.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def bounded() -> Iterator[None]:
     """Answer 503 with ``Retry-After`` when a gate of this process is full."""
     try:
         yield
-    except (PasswordsBusyError, SigningOverloaded) as error:
+    except GateFull as error:
         raise ProblemError(
             503, "overloaded", "too many requests at this moment", {"Retry-After": str(error.retry_after)}
         ) from error

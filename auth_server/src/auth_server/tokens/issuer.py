@@ -53,7 +53,7 @@ class TokenIssuer:
         nothing in it is spelled twice or strangely.
 
         Raises:
-            SigningOverloaded: too many signatures are waiting.
+            GateFull: too many signatures are waiting.
             ReservedClaimError: a mapped attribute has the name of a registered claim.
         """
         lifetime = self._lifetime if grant.access_token_seconds is None else grant.access_token_seconds
