@@ -12,7 +12,8 @@ from yarl import URL
 from farseal.access import parse_rules
 from farseal.cli import main
 from farseal.cli.explaining import explain
-from farseal.web import access_rules, requires, routed, setup, setup_faults
+from farseal.web import access_rules, requires, setup
+from farseal.web.preview import routed, setup_faults
 from tests.support.protected import NOW, notes_app, settings_for
 
 RULES = """\

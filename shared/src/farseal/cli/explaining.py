@@ -19,7 +19,9 @@ from farseal.cli.usage import Answer, UsageError
 from farseal.cli.words import shown
 from farseal.environment import SettingsError
 from farseal.settings import PREFIX
-from farseal.web import Route, access_rules, read_rules, routed, setup_faults
+from farseal.web import access_rules
+from farseal.web.preview import Route, routed, setup_faults
+from farseal.web.rules_file import read_rules
 
 DENIED: Final = 3
 

@@ -19,23 +19,19 @@ A refused request costs no I/O, no lock and no await; a good one costs the same.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Protocol
 
 from aiohttp import web
-from yarl import URL
 
-from farseal.access import AccessRules, Authenticated, parse_rules
+from farseal.access import AccessRules
 from farseal.clock import Clock, now
-from farseal.environment import SettingsError
-from farseal.settings import PREFIX, TrustSettings
+from farseal.settings import TrustSettings
 from farseal.sources import DirectorySource, TrustSource
 from farseal.web.guard import GUARD, Guard
 from farseal.web.principal import Principal, principal
-from farseal.web.requirement import requirement_of, requires
-from farseal.web.routing import overridden, path_of, resolve
+from farseal.web.requirement import requires
+from farseal.web.rules_file import rules_for
 
 __all__ = [
     "Principal",
@@ -46,9 +42,6 @@ __all__ = [
     "trust_source",
     "verification_counts",
 ]
-
-MAX_RULES_CHARACTERS: Final = 1 << 20
-"""Of a file of rules; what is longer is another file."""
 
 
 class ReadinessChecks(Protocol):
@@ -89,7 +82,7 @@ def setup(
         raise RuntimeError("farseal.web.setup() comes before the application is started or added to another")
     guard = Guard(
         settings,
-        _rules(settings, rules),
+        rules_for(settings, rules),
         clock,
         source or DirectorySource(settings.trust_directory, settings.issuer, settings.limits, clock=clock),
     )
@@ -115,73 +108,3 @@ def access_rules(app: web.Application) -> AccessRules:
 def verification_counts(app: web.Application) -> Mapping[str, int]:
     """How many requests were accepted, and how many refused under each code, since the start."""
     return MappingProxyType(app[GUARD].counts)
-
-
-def read_rules(file: Path) -> AccessRules:
-    """The access rules in a file.
-
-    Raises:
-        SettingsError: it cannot be read.
-        AccessRulesError: it has faults, all of them named.
-    """
-    try:
-        # Line ends as they are: which of them end a rule is the parser's business.
-        with file.open(encoding="utf-8", newline="") as stream:
-            text = stream.read(MAX_RULES_CHARACTERS + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise SettingsError((f"the access rules in {str(file)!r} cannot be read: {reason}",)) from None
-    if len(text) > MAX_RULES_CHARACTERS:
-        raise SettingsError((f"the access rules in {str(file)!r} are longer than {MAX_RULES_CHARACTERS} characters",))
-    return parse_rules(text)
-
-
-def setup_faults(app: web.Application) -> tuple[str, ...]:
-    """What would keep a protected application from starting, as far as rules and routes can tell."""
-    return tuple(overridden(app, app[GUARD].rules)) if GUARD in app else ()
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What a protected application would do with a request that may pass.
-
-    Args:
-        path: of the route, as the application wrote it; empty where it has none.
-        requirement: of the handler.
-        status: 404 or 405 where there is no route.
-        allowed: methods that the path has, for a 405.
-        metadata: whether it is the service's own metadata, public by itself.
-    """
-
-    path: str
-    requirement: Authenticated | None
-    status: int | None = None
-    allowed: frozenset[str] = frozenset()
-    metadata: bool = False
-
-
-async def routed(app: web.Application, method: str, url: URL) -> Route:
-    """Where a request would go, without sending it."""
-    match = await resolve(app, method, url)
-    refusal = match.http_exception
-    if refusal is not None:
-        allowed = refusal.allowed_methods if isinstance(refusal, web.HTTPMethodNotAllowed) else ()
-        return Route("", None, refusal.status, frozenset(allowed))
-    return Route(
-        path_of(match.route),
-        requirement_of(match.handler, method),
-        metadata=match.handler == app[GUARD].metadata,
-    )
-
-
-def _rules(settings: TrustSettings, rules: AccessRules | str | None) -> AccessRules:
-    file = settings.access_rules_file
-    if file is None:
-        if rules is None:
-            return AccessRules(())
-        return parse_rules(rules) if isinstance(rules, str) else rules
-    if rules is not None:
-        raise SettingsError(
-            (f"{PREFIX}ACCESS_RULES_FILE: the service brings rules of its own; one of both must be left out",)
-        )
-    return read_rules(file)
