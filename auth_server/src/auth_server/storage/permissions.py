@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
 from auth_server.grants.rules import Holding
@@ -11,6 +11,8 @@ from auth_server.storage.connection import Connection, affected
 
 if TYPE_CHECKING:
     from asyncpg import Record as Row
+
+Id = TypeVar("Id", UUID, str)
 
 Permissions = Mapping[str, tuple[str, ...]]
 """Audience to the scopes held there; an audience without scopes may be named in a token all the same."""
@@ -136,90 +138,75 @@ async def every_client(conn: Connection, only: str | None = None) -> dict[str, t
     return {client: (held, tuple(defaults.get(client, ()))) for client, held in scopes.items()}
 
 
-async def permit_user(conn: Connection, user_id: UUID, audience: str, scopes: Sequence[str]) -> bool:
-    """Let a user name the resource and have these scopes there; False when nothing was new.
+@dataclass(frozen=True, slots=True)
+class _Holders(Generic[Id]):
+    """Users or clients: ``KIND`` in a statement stands for the word that their tables and columns begin with."""
 
-    Run it inside a transaction. A scope that the resource does not define is a foreign key violation.
-    """
-    opened = await conn.execute(
-        "INSERT INTO user_resources (user_id, audience) VALUES ($1, $2) ON CONFLICT DO NOTHING", user_id, audience
-    )
-    added = await conn.execute(
-        "INSERT INTO user_scopes (user_id, audience, scope) SELECT $1, $2, unnest($3::text[]) ON CONFLICT DO NOTHING",
-        user_id, audience, scopes,
-    )  # fmt: skip
-    return affected(opened) + affected(added) > 0
+    kind: Literal["user", "client"]
 
+    async def permit(self, conn: Connection, holder: Id, audience: str, scopes: Sequence[str]) -> bool:
+        """Let them name the resource and have these scopes there; False when nothing was new.
 
-async def permit_client(conn: Connection, client_id: str, audience: str, scopes: Sequence[str]) -> bool:
-    """Let a client name the resource and have these scopes there; as `permit_user`."""
-    opened = await conn.execute(
-        "INSERT INTO client_resources (client_id, audience) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        client_id, audience,
-    )  # fmt: skip
-    added = await conn.execute(
+        Run it inside a transaction. A scope that the resource does not define is a foreign key violation.
         """
-        INSERT INTO client_scopes (client_id, audience, scope) SELECT $1, $2, unnest($3::text[])
-        ON CONFLICT DO NOTHING
-        """,
-        client_id, audience, scopes,
-    )  # fmt: skip
-    return affected(opened) + affected(added) > 0
-
-
-async def withdraw_user(conn: Connection, user_id: UUID, audience: str, scopes: Sequence[str] | None) -> bool:
-    """Take scopes away, or with None the whole resource; False when there was nothing to take."""
-    if scopes is None:
-        status = await conn.execute(
-            "DELETE FROM user_resources WHERE user_id = $1 AND audience = $2", user_id, audience
-        )
-    else:
-        status = await conn.execute(
-            "DELETE FROM user_scopes WHERE user_id = $1 AND audience = $2 AND scope = ANY ($3::text[])",
-            user_id, audience, scopes,
+        opened = await self._execute(
+            conn,
+            "INSERT INTO KIND_resources (KIND_id, audience) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            holder, audience,
         )  # fmt: skip
-    return affected(status) > 0
-
-
-async def withdraw_client(conn: Connection, client_id: str, audience: str, scopes: Sequence[str] | None) -> bool:
-    """Take scopes away, or with None the whole resource; False when there was nothing to take."""
-    if scopes is None:
-        status = await conn.execute(
-            "DELETE FROM client_resources WHERE client_id = $1 AND audience = $2", client_id, audience
-        )
-    else:
-        status = await conn.execute(
-            "DELETE FROM client_scopes WHERE client_id = $1 AND audience = $2 AND scope = ANY ($3::text[])",
-            client_id, audience, scopes,
+        added = await self._execute(
+            conn,
+            """
+            INSERT INTO KIND_scopes (KIND_id, audience, scope) SELECT $1, $2, unnest($3::text[])
+            ON CONFLICT DO NOTHING
+            """,
+            holder, audience, scopes,
         )  # fmt: skip
-    return affected(status) > 0
+        return opened + added > 0
 
+    async def withdraw(self, conn: Connection, holder: Id, audience: str, scopes: Sequence[str] | None) -> bool:
+        """Take scopes away, or with None the whole resource; False when there was nothing to take."""
+        if scopes is None:
+            taken = await self._execute(
+                conn, "DELETE FROM KIND_resources WHERE KIND_id = $1 AND audience = $2", holder, audience
+            )
+        else:
+            taken = await self._execute(
+                conn,
+                "DELETE FROM KIND_scopes WHERE KIND_id = $1 AND audience = $2 AND scope = ANY ($3::text[])",
+                holder, audience, scopes,
+            )  # fmt: skip
+        return taken > 0
 
-async def set_user(conn: Connection, user_id: UUID, permissions: Permissions) -> None:
-    """Leave the user with exactly these permissions. Run it inside a transaction."""
-    await conn.execute(
-        "DELETE FROM user_resources WHERE user_id = $1 AND audience <> ALL ($2::text[])", user_id, list(permissions)
-    )
-    for audience, scopes in permissions.items():
-        await conn.execute(
-            "DELETE FROM user_scopes WHERE user_id = $1 AND audience = $2 AND scope <> ALL ($3::text[])",
-            user_id, audience, scopes,
+    async def replace(self, conn: Connection, holder: Id, permissions: Permissions) -> None:
+        """Leave them with exactly these permissions. Run it inside a transaction."""
+        await self._execute(
+            conn,
+            "DELETE FROM KIND_resources WHERE KIND_id = $1 AND audience <> ALL ($2::text[])",
+            holder, list(permissions),
         )  # fmt: skip
-        await permit_user(conn, user_id, audience, scopes)
+        for audience, scopes in permissions.items():
+            await self._execute(
+                conn,
+                "DELETE FROM KIND_scopes WHERE KIND_id = $1 AND audience = $2 AND scope <> ALL ($3::text[])",
+                holder, audience, scopes,
+            )  # fmt: skip
+            await self.permit(conn, holder, audience, scopes)
+
+    async def _execute(self, conn: Connection, statement: str, *arguments: object) -> int:
+        return affected(await conn.execute(statement.replace("KIND", self.kind), *arguments))
+
+
+_USERS: Final[_Holders[UUID]] = _Holders("user")
+permit_user, withdraw_user, set_user = _USERS.permit, _USERS.withdraw, _USERS.replace
+
+_CLIENTS: Final[_Holders[str]] = _Holders("client")
+permit_client, withdraw_client = _CLIENTS.permit, _CLIENTS.withdraw
 
 
 async def set_client(conn: Connection, client_id: str, permissions: Permissions, defaults: Sequence[str]) -> None:
     """Leave the client with exactly these permissions and default audiences. Run it inside a transaction."""
-    await conn.execute(
-        "DELETE FROM client_resources WHERE client_id = $1 AND audience <> ALL ($2::text[])",
-        client_id, list(permissions),
-    )  # fmt: skip
-    for audience, scopes in permissions.items():
-        await conn.execute(
-            "DELETE FROM client_scopes WHERE client_id = $1 AND audience = $2 AND scope <> ALL ($3::text[])",
-            client_id, audience, scopes,
-        )  # fmt: skip
-        await permit_client(conn, client_id, audience, scopes)
+    await _CLIENTS.replace(conn, client_id, permissions)
     await set_defaults(conn, client_id, defaults)
 
 
