@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from farseal import clock
-from farseal.sources import DirectorySource, TrustSource
+from farseal.sources import DirectorySource, TrustSource, keeper, reading
 from farseal.sources import file as file_source
 from farseal.sources.document import MAX_DOCUMENT_BYTES, DocumentError, Fingerprint, read_document
 from farseal.trust import AgeLimits
@@ -120,13 +120,13 @@ async def test_a_change_is_in_force_within_a_second(directory, second, change, e
 async def test_an_event_alone_brings_one_look_and_no_more(directory, first, second, monkeypatch) -> None:
     """Long before the next look is due; and then the source rests again."""
     looks: list[object] = []
-    real = file_source._read_directory
+    real = file_source.read_directory
 
     def counted(*given: Any) -> Any:
         looks.append(given)
         return real(*given)
 
-    monkeypatch.setattr(file_source, "_read_directory", counted)
+    monkeypatch.setattr(file_source, "read_directory", counted)
     async with DirectorySource(directory, ISSUER, poll_seconds=600) as source:
         # Until the watch stands, a change makes no event.
         for _ in range(100):
@@ -509,14 +509,14 @@ async def test_a_change_that_keeps_size_inode_and_time_is_found_while_the_file_i
 
 async def test_a_change_that_no_clock_shows_is_found(directory, first, second, monkeypatch) -> None:
     """Both times of both writes the same, as where a file system counts in whole seconds."""
-    real = file_source.fingerprint
+    real = reading.fingerprint
     tick = clock.now() * 10**9
 
     def coarse(name: str, directory_fd: int) -> Fingerprint | str:
         seen = real(name, directory_fd)
         return seen if isinstance(seen, str) else replace(seen, modified_ns=tick, changed_ns=tick)
 
-    monkeypatch.setattr(file_source, "fingerprint", coarse)
+    monkeypatch.setattr(reading, "fingerprint", coarse)
     overwrite(directory, first.jwks().ljust(PADDED))
     async with DirectorySource(directory, ISSUER, poll_seconds=0.05) as source:
         assert kids(source) == {"first"}
@@ -529,13 +529,13 @@ async def test_a_file_that_has_not_changed_is_not_read_again(directory, monkeypa
     """Once it is older than a clock's tick, looking at it from outside is enough."""
     at = int((directory / "jwks.json").stat().st_mtime) + 10
     read: list[int] = []
-    real = file_source._read_documents
+    real = reading._read_documents
 
     def counted(directory_fd: int, issuer: str, digest: bytes) -> object:
         read.append(directory_fd)
         return real(directory_fd, issuer, digest)
 
-    monkeypatch.setattr(file_source, "_read_documents", counted)
+    monkeypatch.setattr(reading, "_read_documents", counted)
     async with DirectorySource(directory, ISSUER, poll_seconds=0.02, clock=lambda: at) as source:
         await asyncio.sleep(0.3)
         assert len(read) == 1
@@ -544,7 +544,7 @@ async def test_a_file_that_has_not_changed_is_not_read_again(directory, monkeypa
 
 async def test_a_standing_fault_is_logged_again_now_and_then(tmp_path, caplog, monkeypatch) -> None:
     """Once a minute, so that whoever looks at the log sees it; here every tenth of a second."""
-    monkeypatch.setattr(file_source, "REMINDER_SECONDS", 0.1)
+    monkeypatch.setattr(keeper, "REMINDER_SECONDS", 0.1)
     with caplog.at_level(logging.WARNING, "farseal"):
         async with DirectorySource(tmp_path / "none", ISSUER, poll_seconds=0.05) as source:
             await until(lambda: len(caplog.records) >= 3)
@@ -559,7 +559,7 @@ async def test_the_watch_survives_an_unforeseen_error(directory, second, caplog,
             def explode(*_args: object) -> None:
                 raise MemoryError
 
-            patched.setattr(file_source, "_read_directory", explode)
+            patched.setattr(file_source, "read_directory", explode)
             await until(lambda: "failed" in caplog.text)
         second.publish(directory)
         await until(lambda: kids(source) == {"second"})

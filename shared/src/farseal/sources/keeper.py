@@ -1,0 +1,211 @@
+"""What becomes of trust as documents come in, good and bad: the half that every source shares.
+
+No I/O and no clock: a source says what it found, and when. What may not be taken leaves the last good set in force, is
+logged and counted, and stays readable in `TrustKeeper.status`.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+from farseal.jwks import KeySet
+from farseal.sources.source import SourceStatus
+from farseal.trust import AgeLimits, IssuerTrust, Judgement, TrustSnapshot
+from farseal.vocabulary import JWKS_FILE
+
+REMINDER_SECONDS: Final = 60
+"""A fault that stays is logged again this often, and no more."""
+
+JUMP_SECONDS: Final = 60
+"""Between two looks; a clock that gains or loses more was set, or its machine slept."""
+
+_log = logging.getLogger("farseal")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment by two clocks.
+
+    Args:
+        now: seconds since the epoch, by a clock that somebody may set.
+        uptime: seconds since whenever, by one that nobody can.
+    """
+
+    now: int
+    uptime: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A set of documents that may replace what is trusted of an issuer.
+
+    Args:
+        digest: of the key set as it was published.
+        dated: when it was published by its own account, in seconds since the epoch.
+        keys: None when the digest is that of the set in force.
+    """
+
+    digest: bytes
+    dated: int
+    keys: KeySet | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What is there must not replace what is trusted. ``reason`` is for people, and quotes no content."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class _Memory:
+    """Of one issuer, beside its trust: what the set in force was found as, and what is wrong with what is there now."""
+
+    origin: str
+    digest: bytes = b""
+    dated: int = 0
+    refusal: str | None = None
+    reminded_at: float = 0.0
+
+
+class TrustKeeper:
+    """Holds the snapshot of one source, and decides what may take its place.
+
+    ``snapshot`` may be read from any thread at any time; everything else belongs to one.
+
+    A set counts as published at its own date; once it was seen so dated, an older date on the same keys does not make
+    them older. One from the future counts from the moment it was found.
+
+    Args:
+        origins: where the documents of each issuer are, in words for the log.
+        limits: of the age, for every issuer.
+    """
+
+    def __init__(self, origins: Mapping[str, str], limits: AgeLimits) -> None:
+        self.snapshot = TrustSnapshot()
+        self._limits = limits
+        self._memories = {issuer: _Memory(origin) for issuer, origin in origins.items()}
+        self._loads = 0
+        self._refused = 0
+        self._clock_offset = 0.0
+
+    def digest(self, issuer: str) -> bytes:
+        """Of the key set in force; empty where there is none."""
+        return self._memories[issuer].digest
+
+    def status(self, now: int) -> SourceStatus:
+        """How it is doing at ``now``, in seconds since the epoch."""
+        refusals = [memory.refusal for memory in self._memories.values() if memory.refusal is not None]
+        return SourceStatus(
+            generation=self.snapshot.generation,
+            loads=self._loads,
+            refused=self._refused,
+            refusal="; ".join(refusals) or None,
+            ages=MappingProxyType({name: trust.age(now) for name, trust in self.snapshot.issuers.items()}),
+        )
+
+    def follow_clock(self, at: Moment) -> None:
+        """Where the clock was set, date again what it had dated: a set that seemed to be from the future.
+
+        A machine without a clock of its own begins in 1970. All it finds is from the future, and would be decades past
+        its limit once the time is known. To be called before each look, at least.
+        """
+        offset = at.now - at.uptime
+        jump, self._clock_offset = round(offset - self._clock_offset), offset
+        if abs(jump) < JUMP_SECONDS:
+            return
+        for issuer, trust in self.snapshot.issuers.items():
+            dated = self._memories[issuer].dated
+            if trust.published_at < dated:
+                self._age(replace(trust, published_at=min(dated, trust.published_at + jump)))
+
+    def learn(self, issuer: str, outcome: Found | Refused | None, at: Moment, *, changed: bool = True) -> None:
+        """Take what was found of an issuer into force, or keep what is, and say why.
+
+        Args:
+            issuer: one of those that the keeper was made for.
+            outcome: None where nothing has changed since the last time.
+            at: when it was found.
+            changed: whether what is there was published since the last time, or at least may have been. The same
+                fault in the same publication is one refusal, in another it is another.
+        """
+        memory = self._memories[issuer]
+        if outcome is None:
+            if memory.refusal is not None:
+                self._warn(issuer, memory.refusal, at, again=True)
+            return
+        if isinstance(outcome, Found) and self._is_rollback(issuer, outcome, at.now):
+            outcome = Refused(f"{JWKS_FILE}: dated past the limit of {self._limits.refuse_after} s")
+        if isinstance(outcome, Refused):
+            self._keep(issuer, outcome.reason, at, changed=changed)
+            return
+        if memory.refusal is not None:
+            memory.refusal = None
+            _log.info("%s is usable again", memory.origin)
+        if outcome.keys is None:
+            self._renew(issuer, outcome.dated, at.now)
+        else:
+            self._replace(issuer, outcome, outcome.keys, at.now)
+
+    def _is_rollback(self, issuer: str, found: Found, now: int) -> bool:
+        """Whether other keys, too old to be used, would take the place of keys that are not.
+
+        A backup laid back, or a copy that lost its dates, would otherwise turn good trust into an outage.
+        """
+        trust = self.snapshot.issuers.get(issuer)
+        return (
+            found.keys is not None
+            and now - found.dated >= self._limits.refuse_after
+            and trust is not None
+            and trust.judge(now) is not Judgement.REFUSE
+        )
+
+    def _keep(self, issuer: str, refusal: str, at: Moment, *, changed: bool) -> None:
+        memory = self._memories[issuer]
+        known, memory.refusal = memory.refusal == refusal, refusal
+        if changed or not known:
+            self._refused += 1
+        self._warn(issuer, refusal, at, again=known)
+
+    def _renew(self, issuer: str, dated: int, now: int) -> None:
+        memory = self._memories[issuer]
+        if dated != memory.dated:
+            memory.dated = dated
+            trust = self.snapshot.issuers[issuer]
+            self._age(replace(trust, published_at=max(trust.published_at, min(dated, now))))
+
+    def _replace(self, issuer: str, found: Found, keys: KeySet, now: int) -> None:
+        memory = self._memories[issuer]
+        memory.digest, memory.dated = found.digest, found.dated
+        self._loads += 1
+        self.snapshot = self.snapshot.with_issuer(
+            IssuerTrust(
+                issuer=issuer,
+                keys=keys.keys,
+                published_at=min(found.dated, now),
+                limits=self._limits,
+                skipped=keys.skipped,
+            )
+        )
+        _log.info("generation %d: %d keys of %s", self.snapshot.generation, len(keys.keys), issuer)
+        for skipped in keys.skipped:
+            _log.warning("key %d of %s (%r) is not used: %s", skipped.position, issuer, skipped.kid, skipped.reason)
+
+    def _age(self, trust: IssuerTrust) -> None:
+        # The same keys, published again: no verdict changes, so the generation does not grow.
+        issuers = MappingProxyType({**self.snapshot.issuers, trust.issuer: trust})
+        self.snapshot = replace(self.snapshot, issuers=issuers)
+
+    def _warn(self, issuer: str, refusal: str, at: Moment, *, again: bool) -> None:
+        memory = self._memories[issuer]
+        if again and at.uptime - memory.reminded_at < REMINDER_SECONDS:
+            return
+        memory.reminded_at = at.uptime
+        kept = (
+            "the last good keys stay in force"
+            if issuer in self.snapshot.issuers
+            else "there are no keys: every token gets 503"
+        )
+        _log.warning("published documents in %s are not taken: %s; %s", memory.origin, refusal, kept)
