@@ -1,4 +1,4 @@
-"""The walls that imports do not show: who may touch a private key, and what the repository may say.
+"""The walls that imports do not show: who may touch a private key, and who may check a signature.
 
     python -m scripts.walls [ROOT]
 
@@ -16,6 +16,9 @@ ROOT = Path(__file__).parent.parent
 SIGNER = "auth_server/src/auth_server/keys/signer.py"
 """The one module that signs."""
 
+PASSWORDS = "auth_server/src/auth_server/accounts/passwords.py"
+"""The one module of the auth server with something to verify: passwords, by argon2. It checks no signature."""
+
 VERIFYING = ("shared/src", "resource_a/src", "resource_b/src")
 """Code in which no private key may appear, by any name."""
 
@@ -27,6 +30,11 @@ PRIVATE = frozenset(
     }
 )  # fmt: skip
 
+CHECKING = frozenset({"InvalidSignature", "InvalidSignatureError", "recover_data_from_signature"})
+"""What is named only where a signature is checked, by cryptography or by PyJWT."""
+
+ISSUES = "the auth server issues and does not verify"
+
 
 def crossings(root: Path) -> Iterator[str]:
     """Every place where a wall is crossed, as ``path:line: what``."""
@@ -37,6 +45,8 @@ def crossings(root: Path) -> Iterator[str]:
     for path in sorted((root / "auth_server/src").rglob("*.py")):
         if path.relative_to(root).as_posix() != SIGNER:
             yield from _signatures(path, root)
+        if path.relative_to(root).as_posix() != PASSWORDS:
+            yield from _verdicts(path, root)
 
 
 def _private_keys(path: Path, root: Path) -> Iterator[str]:
@@ -58,6 +68,21 @@ def _signatures(path: Path, root: Path) -> Iterator[str]:
             yield f"{path.relative_to(root)}:{node.lineno}: only {SIGNER} signs"
 
 
+def _verdicts(path: Path, root: Path) -> Iterator[str]:
+    """Where a signature is checked: a key's ``verify``, by whatever name the key goes, or what tells that it failed.
+
+    To ask a ``hasher`` about a password is neither.
+    """
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr == "verify":
+            asks_the_hasher = ast.unparse(node.value).rpartition(".")[2].endswith("hasher")
+            if not asks_the_hasher:
+                yield f"{path.relative_to(root)}:{node.lineno}: verify: {ISSUES}"
+    for line, name in _names(path):
+        if name in CHECKING:
+            yield f"{path.relative_to(root)}:{line}: {name}: {ISSUES}"
+
+
 def _names(path: Path) -> Iterator[tuple[int, str]]:
     """Each name that is imported, read or called, by its last part."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -73,7 +98,11 @@ def _names(path: Path) -> Iterator[tuple[int, str]]:
 def main() -> int:
     """Check the tree that is named, or this one."""
     found = list(crossings(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT))
-    print("\n".join(found) if found else "walls: no private key outside the auth server, one module that signs")
+    print(
+        "\n".join(found)
+        if found
+        else "walls: one module signs, private keys stay in the auth server, which verifies nothing"
+    )
     return 1 if found else 0
 
 

@@ -94,6 +94,26 @@ def test_a_private_key_outside_its_home_is_found(copy, module, crossing) -> None
 
 
 @pytest.mark.parametrize(
+    ("module", "crossing"),
+    [
+        ("cli/token.py", "def f(key): return key.verify(b'', b'')"),
+        ("cli/token.py", "def f(jwk): return jwk.public_key().verify"),
+        ("keys/signer.py", "def f(self): return self._jws.verify(b'')"),
+        ("cli/token.py", "from cryptography.exceptions import InvalidSignature"),
+        ("app.py", "def f(key): return key.recover_data_from_signature(b'')"),
+    ],
+    ids=["called", "handed-on", "by-the-signer", "its-error", "recovered"],
+)
+def test_a_signature_that_the_auth_server_checks_is_found(copy, module, crossing) -> None:
+    """It issues and does not verify; that passwords are verified by argon2 is no crossing."""
+    path = f"auth_server/src/auth_server/{module}"
+    plant(copy / path, crossing)
+    (found,) = crossings(copy)
+    assert found.startswith(f"{path}:")
+    assert "does not verify" in found
+
+
+@pytest.mark.parametrize(
     ("code", "rule"),
     [
         ("import time\n\nx = time.time()\n", "TID251"),

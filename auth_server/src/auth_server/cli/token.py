@@ -1,8 +1,10 @@
 """farseal-auth token ..."""
 
 import dataclasses
+import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +13,13 @@ import click
 import structlog
 
 from auth_server.cli import prompts
-from auth_server.cli.inspection import Inspected, MalformedTokenError, inspect_token
+from auth_server.cli.inspection import (
+    SIGNATURE_WORDS,
+    MalformedTokenError,
+    inspect_token,
+    key_words,
+    lifetime_words,
+)
 from auth_server.cli.output import json_option, show_fields, show_json
 from auth_server.cli.parameters import AUDIENCE, CLIENT_ID, SCOPE, USER, UserRef
 from auth_server.cli.session import Refusal, Unavailable, in_database, now, with_pool
@@ -82,23 +90,27 @@ def mint(
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path), default="-")
 @json_option
 def inspect(file: Path, *, as_json: bool) -> None:
-    """Say what is in the token in FILE or on standard input, and whether one of our keys signed it.
+    """Say what is in the token in FILE or on standard input, and which of our keys its header names.
 
-    The signature is checked against the keys in the database when it can be reached; it is never printed. This says
-    what the token is, not whether a resource server would take it: that is `farseal inspect`.
+    The signature is neither checked nor printed: the auth server issues tokens and does not verify them. Whether a
+    resource server would take the token says `farseal inspect`.
     """
     asked = file == STDIN and prompts.is_interactive()
     text = click.prompt("Token", hide_input=True, err=True) if asked else _read(file)
     try:
-        found = inspect_token(text.strip(), now=now())
+        found = inspect_token(text.strip())
     except MalformedTokenError as error:
         raise Refusal(f"not a token: {error}") from None
-    signature = found.signature_words(_keys())
+    verdict = {
+        "lifetime": lifetime_words(found.claims, now=now()),
+        "key": key_words(found.header, _keys()),
+        "signature": SIGNATURE_WORDS,
+    }
     if as_json:
-        show_json({"header": found.header, "claims": found.claims, "lifetime": found.lifetime, "signature": signature})
+        show_json({"header": found.header, "claims": found.claims, **verdict})
         return
-    show_fields({**_prefixed("header", found), **_prefixed("claims", found)})
-    show_fields({"lifetime": found.lifetime, "signature": signature})
+    show_fields({**_prefixed("header", found.header), **_prefixed("claims", found.claims)})
+    show_fields(verdict)
 
 
 async def _granted(
@@ -168,6 +180,12 @@ def _read(file: Path) -> str:
         raise Refusal("not a token: it has bytes that are not ASCII") from None
 
 
-def _prefixed(part: str, found: Inspected) -> dict[str, object]:
-    members = found.header if part == "header" else found.claims
-    return {f"{part} {name!a}".replace("'", ""): value for name, value in members.items()}
+def _prefixed(part: str, members: Mapping[str, Any]) -> dict[str, str]:
+    return {f"{part} {ascii(name)[1:-1]}": _harmless(value) for name, value in members.items()}
+
+
+def _harmless(value: object) -> str:
+    """Whoever made the token chose the value: no control character of it reaches the terminal."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " ".join(map(_harmless, value))
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
