@@ -289,6 +289,16 @@ def test_clients_are_disabled_enabled_and_listed(cli) -> None:
     assert "is enabled." in cli.out("client", "enable", "nightly")
 
 
+def test_whoever_disables_the_login_client_is_told_what_that_does(cli) -> None:
+    """On standard error, so that --json stays JSON; another client is no such matter, nor is enabling."""
+    cli.run("client", "create", "nightly")
+    assert cli.run("client", "disable", "nightly").stderr == ""
+    result = cli.run("client", "disable", "login", "--json")
+    assert "nobody can log in" in result.stderr
+    assert json.loads(result.stdout)["disabled"] is True
+    assert cli.run("client", "enable", "login").stderr == ""
+
+
 def test_a_resource_is_made_changed_and_deleted(notes) -> None:
     """Scopes and claims come and go; deleting takes the permissions along."""
     assert "there already" in notes.refused("resource", "create", NOTES, "--name", "x")

@@ -180,10 +180,10 @@ def test_somebody_is_asked_before_anything_happens(cli, manifest, monkeypatch) -
     monkeypatch.setattr(prompts, "is_interactive", lambda: True)
     cli.run("apply", file, input="n\n", code=1)
     assert cli.json("user", "list") == []
-    cli.run("apply", file, input="y\n")
+    assert cli.out("apply", file, input="y\n").endswith("\nApplied.\n")
     assert len(cli.json("user", "list")) == 1
     monkeypatch.undo()
-    cli.run("apply", file)
+    assert "Applied" not in cli.out("apply", file)
 
 
 CLIENT = "clients:\n  - id: nightly\n    grant_types: [client_credentials]\n"

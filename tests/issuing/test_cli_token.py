@@ -85,7 +85,7 @@ def test_a_token_for_a_client_is_its_own(minting) -> None:
         pytest.param(("--client", "nobody"), 1, "no client", id="unknown-client"),
         pytest.param(("--client", "login"), 1, "unauthorized_client", id="login-for-itself"),
         pytest.param((), 2, "--user or --client", id="for-nobody"),
-        pytest.param(("--user", "alice", "--client", "nightly"), 2, "--user or --client", id="for-two"),
+        pytest.param(("--user", "alice", "--client", "nightly"), 2, "only one may be given", id="for-two"),
         pytest.param(("--user", "alice", "--lifetime", "0"), 2, "lifetime", id="no-life"),
     ],
 )

@@ -101,7 +101,10 @@ async def test_somebody_switched_off_since_they_logged_in_gets_nothing(pool, off
                 await clients.set_disabled(conn, "login", at(NOW), now=at(NOW))
     refused = await Grants(pool).for_user(alice, scope=None, resources=[], now=NOW)
     assert isinstance(refused, GrantRefused)
-    assert refused.error == "unauthorized_client"
+    assert (refused.error, refused.description) == (
+        "unauthorized_client",
+        "this account or the login client is disabled",
+    )
 
 
 async def test_a_grant_to_a_client_is_in_its_own_name(pool) -> None:

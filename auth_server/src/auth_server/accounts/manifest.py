@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from auth_server.accounts.names import DISPLAY_NAME_CHARACTERS
+from auth_server.terms import LOGIN_CLIENT
 
 Kind: TypeAlias = Literal["resource", "client", "user"]
 Action: TypeAlias = Literal["create", "update", "unchanged", "delete"]
@@ -18,9 +19,6 @@ Path: TypeAlias = tuple[str, ...]
 
 KINDS: Final[tuple[Kind, ...]] = ("resource", "client", "user")
 """In the order in which they are made: permissions need their resources."""
-
-BUILT_IN_CLIENT: Final = "login"
-"""Made by a migration; it is never deleted and never gets a secret."""
 
 _DEFAULTS: Final[Mapping[Kind, Mapping[str, Any]]] = {
     "resource": {"scopes": (), "claims": {}},
@@ -128,7 +126,7 @@ def plan(manifest: Manifest, state: State, *, prune: bool = False) -> Plan | tup
         for kind, key in state.objects
         if kind in manifest.sections
         and (kind, key) not in {(item.kind, item.key) for item in manifest.items}
-        and (kind, key) != ("client", BUILT_IN_CLIENT)
+        and (kind, key) != ("client", LOGIN_CLIENT)
     )
     changes = [_change(item, state) for item in manifest.items]
     deleted = absent if prune else ()
@@ -191,8 +189,8 @@ def _faults(
 
     for change in changes:
         at = (change.kind, change.key)
-        if at == ("client", BUILT_IN_CLIENT) and change.needs_secret:
-            fault((*at, "grant_types"), f"the client {BUILT_IN_CLIENT} cannot have client_credentials")
+        if at == ("client", LOGIN_CLIENT) and change.needs_secret:
+            fault((*at, "grant_types"), f"the client {LOGIN_CLIENT} cannot have client_credentials")
         touched = {field.field for field in change.fields}
         for audience, wanted in change.after.get("permissions", {}).items() if "permissions" in touched else ():
             if audience not in scopes:

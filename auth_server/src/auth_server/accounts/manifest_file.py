@@ -10,11 +10,10 @@ from auth_server.accounts import names
 from auth_server.accounts.manifest import KINDS, Fault, Item, Kind, Manifest, Path
 from auth_server.accounts.names import NameRefusedError
 from auth_server.accounts.yaml_nodes import NodeReader, compose, line_of, type_of
+from auth_server.terms import ACCESS_TOKEN_SECONDS, GRANT_TYPES
 
 MAX_ATTRIBUTES_BYTES: Final = 4096
 """As the table `users` has it."""
-ACCESS_TOKEN_SECONDS: Final = (10, 86400)
-GRANT_TYPES: Final = ("client_credentials",)
 
 _SECTIONS: Final[Mapping[str, Kind]] = {f"{kind}s": kind for kind in KINDS}
 _KEYS: Final[Mapping[Kind, tuple[str, Callable[[str], str]]]] = {

@@ -20,9 +20,6 @@ __all__ = ["Accounts", "Client", "Refused", "Throttled", "User"]
 
 log = structlog.get_logger(__name__)
 
-LOGIN_CLIENT = "login"
-"""The client in whose name people log in here; a migration made it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Refused:

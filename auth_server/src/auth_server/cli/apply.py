@@ -83,8 +83,9 @@ def apply(file: Path, secrets_dir: Path | None, *, dry_run: bool, yes: bool, pru
         files = {name: str(path) for name, path in secret_paths.items() if name in secrets}
         show_json({"dry_run": dry_run, **plan_body(shown), "secrets": untold, "secret_files": files})
         return
-    if dry_run:
+    if dry_run or shown.is_empty:
         return
+    click.echo("Applied.")
     for name, path in secret_paths.items():
         click.echo(f"The secret of {name} is in {path}.")
     for name, secret in untold.items():

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from auth_server.accounts import client_secrets
-from auth_server.accounts.manifest import BUILT_IN_CLIENT
 from auth_server.cli import prompts
 from auth_server.cli.output import STILL_ALIVE, done, json_option, permissions_text, show_fields, show_json, show_rows
 from auth_server.cli.parameters import AUDIENCE, CLIENT_ID, DISPLAY_NAME, SCOPE
@@ -16,6 +15,7 @@ from auth_server.storage import clients, permissions
 from auth_server.storage.clients import Client
 from auth_server.storage.connection import Connection
 from auth_server.storage.permissions import Permissions
+from auth_server.terms import ACCESS_TOKEN_SECONDS, GRANT_TYPES, LOGIN_CLIENT
 
 SECRET_FILE = click.option(
     "--secret-file",
@@ -81,7 +81,7 @@ def show(client_id: str, *, as_json: bool) -> None:
 @click.option("--name", type=DISPLAY_NAME, help="For people; the id when not given.")
 @click.option(
     "--access-token-seconds",
-    type=click.IntRange(10, 86400),
+    type=click.IntRange(*ACCESS_TOKEN_SECONDS),
     help="Life of its access tokens; the server's own setting when not given.",
 )
 @SECRET_FILE
@@ -99,7 +99,7 @@ def create(
                 client_id,
                 name or client_id,
                 secret_hash=client_secrets.hash_secret(secret),
-                grant_types=["client_credentials"],
+                grant_types=GRANT_TYPES,
                 access_token_seconds=access_token_seconds,
                 now=moment(),
             )
@@ -120,8 +120,8 @@ def create(
 @json_option
 def rotate_secret(client_id: str, secret_file: Path | None, *, as_json: bool) -> None:
     """Make a new secret. The old one is refused from this moment on."""
-    if client_id == BUILT_IN_CLIENT:
-        raise Refusal(f"the client {BUILT_IN_CLIENT} cannot have a secret")
+    if client_id == LOGIN_CLIENT:
+        raise Refusal(f"the client {LOGIN_CLIENT} cannot have a secret")
     secret = client_secrets.new_secret()
 
     async def work(conn: Connection) -> None:
@@ -158,8 +158,8 @@ def enable(client_id: str, *, as_json: bool) -> None:
 @json_option
 def delete(client_id: str, *, yes: bool, as_json: bool) -> None:
     """Delete a client and its permissions. A new client may take its id, which is the `sub` of its tokens."""
-    if client_id == BUILT_IN_CLIENT:
-        raise Refusal(f"the client {BUILT_IN_CLIENT} belongs to the server; to refuse logins, disable it")
+    if client_id == LOGIN_CLIENT:
+        raise Refusal(f"the client {LOGIN_CLIENT} belongs to the server; to refuse logins, disable it")
     in_database(lambda conn: require(conn, client_id))
     prompts.confirm(f"Delete the client {client_id} and its permissions for good?", yes=yes)
     if not in_database(lambda conn: clients.delete(conn, client_id)):
@@ -267,6 +267,8 @@ def _switch(client_id: str, *, on: bool, as_json: bool) -> None:
         return await clients.set_disabled(conn, client_id, None if on else at, now=at)
 
     changed = in_database(work)
+    if client_id == LOGIN_CLIENT and not on:
+        click.echo(f"farseal-auth: nobody can log in until this is undone: client enable {LOGIN_CLIENT}", err=True)
     word = "enabled" if on else "disabled"
     hint = "" if on else f" {STILL_ALIVE}"
     done(

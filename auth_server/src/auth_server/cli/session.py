@@ -17,7 +17,6 @@ from farseal.errors import FarsealError
 from farseal.service.postgres import DatabaseUnavailable, create_pool, database_errors
 
 EXIT_REFUSED: Final = 1
-EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 3
 
 STATEMENT_SECONDS: Final = 60.0

@@ -28,6 +28,7 @@ from auth_server.grants.service import Grant, GrantRefused, Grants
 from auth_server.storage import clients, signing_keys
 from auth_server.storage.connection import Connection, Pool
 from auth_server.storage.signing_keys import StoredKey
+from auth_server.terms import ACCESS_TOKEN_SECONDS
 
 MAX_TOKEN_BYTES: Final = 64 * 1024
 STDIN: Final = Path("-")
@@ -51,7 +52,9 @@ def token() -> None:
 @click.option("--client", "client_id", type=CLIENT_ID, metavar="CLIENT", help="Whose token: a client's own.")
 @click.option("--resource", "audiences", type=AUDIENCE, multiple=True, help="Audience; repeatable.")
 @click.option("--scope", "scopes", type=SCOPE, multiple=True, help="Repeatable; all that is permitted when not given.")
-@click.option("--lifetime", type=click.IntRange(1, 86400), help="Seconds; as at a login when not given.")
+@click.option(
+    "--lifetime", type=click.IntRange(1, ACCESS_TOKEN_SECONDS[1]), help="Seconds; as at a login when not given."
+)
 @json_option
 def mint(
     user_ref: UserRef | None,
@@ -67,8 +70,10 @@ def mint(
     Needs all settings of the server, the KEK file too: whoever may run this can be anybody. A server must have made
     the signing keys before. Each use is written to the log (standard error) with the token's id, never the token.
     """
-    if (user_ref is None) == (client_id is None):
+    if user_ref is None and client_id is None:
         raise click.UsageError("give --user or --client")
+    if user_ref is not None and client_id is not None:
+        raise click.UsageError("only one may be given, --user or --client")
     scope = " ".join(scopes) or None
 
     async def work(pool: Pool) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from auth_server.accounts.service import LOGIN_CLIENT
 from auth_server.grants.rules import Decision, GrantRefused, decide
 from auth_server.storage import permissions
 from auth_server.storage.clients import Client
 from auth_server.storage.connection import Pool
 from auth_server.storage.users import User
+from auth_server.terms import LOGIN_CLIENT
 from farseal.service.postgres import database_errors
 
 __all__ = ["Grant", "GrantRefused", "Grants"]
@@ -61,7 +61,7 @@ class Grants:
             async with self._pool.acquire() as conn:
                 standing = await permissions.of_user(conn, user.id, client_id=LOGIN_CLIENT)
         if standing is None or not standing.active:
-            return GrantRefused("unauthorized_client", "this account cannot be given tokens")
+            return GrantRefused("unauthorized_client", "this account or the login client is disabled")
         decision = decide(scope, resources, standing.holdings)
         if isinstance(decision, GrantRefused):
             return decision

@@ -16,7 +16,7 @@ from auth_server.http.credentials import (
 )
 from auth_server.http.responses import BASIC_CHALLENGE, json_answer, oauth_error
 from auth_server.http.services import SERVICES, Services
-from auth_server.publication.documents import GRANT_TYPES
+from auth_server.terms import GRANT_TYPES
 from farseal.service.bodies import read_form
 from farseal.service.forms import Form
 

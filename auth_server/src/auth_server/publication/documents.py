@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from auth_server.terms import GRANT_TYPES
 from farseal.encoding import b64url_encode
 from farseal.vocabulary import ISSUER_METADATA_FILE, JWKS_FILE, JWKS_MEDIA_TYPE, JWKS_PATH
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from auth_server.keys.public_key import PublicKey
 
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
-GRANT_TYPES = ("client_credentials",)
 CLIENT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
 
 

@@ -1,0 +1,15 @@
+"""What more than one room of the auth server must spell or bound alike."""
+
+from typing import Final
+
+LOGIN_CLIENT: Final = "login"
+"""The client in whose name people log in here. A migration made it; it is never deleted and never gets a secret."""
+
+GRANT_TYPES: Final = ("client_credentials",)
+"""What a client may be allowed and ask the token endpoint for, as the table `clients` has it."""
+
+ACCESS_TOKEN_SECONDS: Final = (10, 86400)
+"""The shortest and the longest life of access tokens that can be set, as the table `clients` has it.
+
+Below, clocks that differ a little would refuse a new token; above, a disabled account would live on for days.
+"""
