@@ -376,16 +376,6 @@ async def test_a_directory_without_metadata_will_do(directory) -> None:
         assert kids(source) == {"first"}
 
 
-async def test_one_bad_key_is_left_out_and_reported(directory, first, caplog) -> None:
-    """The others stay usable, and the log says which is not and why."""
-    rename(directory, first.jwks({"kty": "EC", "kid": "curve\u001b"}, {"kty": "EC", "kid": "curve"}))
-    with caplog.at_level(logging.WARNING, "farseal"):
-        async with DirectorySource(directory, ISSUER) as source:
-            assert kids(source) == {"first"}
-    assert "key 2 of http://127.0.0.1:9000 ('curve') is not used: its kty is not RSA" in caplog.text
-    assert "\u001b" not in caplog.text
-
-
 async def test_a_set_counts_as_published_when_its_file_was_modified(directory) -> None:
     """The age that decides warn and refuse is the file's."""
     os.utime(directory / "jwks.json", (NOW - 40, NOW - 40))
@@ -403,94 +393,14 @@ async def test_a_publication_of_the_same_keys_makes_them_younger_and_nothing_els
         assert (source.snapshot.generation, source.status().loads) == (1, 1)
 
 
-async def test_a_file_from_the_future_is_as_old_as_its_discovery(directory) -> None:
-    """A publisher's clock may run ahead; from the moment it was read the set ages like any other."""
-    at = [NOW]
-    os.utime(directory / "jwks.json", (NOW + 9_000, NOW + 9_000))
-    async with DirectorySource(directory, ISSUER, clock=lambda: at[0]) as source:
-        assert source.status().ages == {ISSUER: 0}
-        at[0] += 50
-        await asyncio.sleep(0.7)
-        assert source.status().ages == {ISSUER: 50}
-
-
-async def test_known_keys_published_again_from_the_future_are_as_old_as_that_discovery(directory) -> None:
-    """The rule for a first set holds for its next publication."""
-    at = [NOW]
-    os.utime(directory / "jwks.json", (NOW - 5, NOW - 5))
-    async with DirectorySource(directory, ISSUER, clock=lambda: at[0], poll_seconds=0.05) as source:
-        os.utime(directory / "jwks.json", (NOW + 9_000, NOW + 9_000))
-        await until(lambda: source.status().ages == {ISSUER: 0})
-        at[0] += 50
-        assert source.status().ages == {ISSUER: 50}
-
-
-@pytest.mark.parametrize("dated", [0, -1, NOW - 100, NOW - 50], ids=["1970", "1969", "at-the-limit", "younger"])
-async def test_a_date_set_back_does_not_make_known_keys_older(directory, dated) -> None:
-    """They were seen to be published later than that; a copy that loses its dates is no outage."""
-    path = directory / "jwks.json"
-    os.utime(path, (NOW - 5, NOW - 5))
-    async with DirectorySource(directory, ISSUER, AgeLimits(10, 100), clock=lambda: NOW, poll_seconds=0.05) as source:
-        os.utime(path, (dated, dated))
-        await asyncio.sleep(0.3)
-        assert (source.status().ages, source.status().refusal) == ({ISSUER: 5}, None)
-
-
-@pytest.mark.parametrize(
-    ("dated", "taken"),
-    [
-        pytest.param(0, False, id="1970"),
-        pytest.param(NOW - 100, False, id="at-the-limit"),
-        pytest.param(NOW - 99, True, id="last-second"),
-    ],
-)
-async def test_keys_past_their_limit_do_not_replace_keys_that_are_not(directory, second, dated, taken) -> None:
-    """A backup laid back, dates and all, leaves the last good set in force; what may still be used is taken."""
-    os.utime(directory / "jwks.json", (NOW - 5, NOW - 5))
-    (directory / "new").write_bytes(second.jwks())
-    os.utime(directory / "new", (dated, dated))
-    async with DirectorySource(directory, ISSUER, AgeLimits(10, 100), clock=lambda: NOW, poll_seconds=0.05) as source:
-        (directory / "new").replace(directory / "jwks.json")
-        await until(lambda: kids(source) == {"second"} if taken else source.status().refusal is not None)
-        if not taken:
-            assert kids(source) == {"first"}
-            assert source.status().refusal == "jwks.json: dated past the limit of 100 s"
-            rename(directory, second.jwks())
-            await until(lambda: kids(source) == {"second"})
-
-
-async def test_keys_past_their_limit_replace_keys_that_are_so_too(directory, second) -> None:
-    """Nothing is lost by it, and a clock that is ahead keeps nobody from following the publisher."""
-    at = [NOW]
-    os.utime(directory / "jwks.json", (NOW, NOW))
-    limits = AgeLimits(10, 100)
-    async with DirectorySource(directory, ISSUER, limits, clock=lambda: at[0], poll_seconds=0.05) as source:
-        at[0] += 9_000
-        (directory / "new").write_bytes(second.jwks())
-        os.utime(directory / "new", (NOW + 10, NOW + 10))
-        (directory / "new").replace(directory / "jwks.json")
-        await until(lambda: kids(source) == {"second"})
-        assert source.status().ages == {ISSUER: 8_990}
-
-
-@pytest.mark.parametrize(
-    ("started_at", "dated", "age"),
-    [
-        pytest.param(0, NOW - 40, 40, id="a-machine-that-starts-in-1970"),
-        pytest.param(NOW - 86_400, NOW - 40, 40, id="a-day-behind"),
-        pytest.param(NOW - 86_400, NOW + 40, 0, id="a-day-behind-and-the-publisher-ahead"),
-        pytest.param(NOW + 86_400, NOW - 40, 40, id="a-day-ahead"),
-        pytest.param(NOW + 86_400, NOW + 99_999, 0, id="a-day-ahead-and-the-publisher-further"),
-    ],
-)
-async def test_a_clock_that_is_set_right_sets_the_age_right(directory, started_at, dated, age) -> None:
+async def test_a_clock_that_is_set_right_sets_the_age_right(directory) -> None:
     """A service may start before its machine knows the time: that is no outage until the next publication."""
-    at = [started_at]
-    os.utime(directory / "jwks.json", (dated, dated))
+    at = [0]
+    os.utime(directory / "jwks.json", (NOW - 40, NOW - 40))
     async with DirectorySource(directory, ISSUER, clock=lambda: at[0], poll_seconds=0.05) as source:
         at[0] = NOW
         await asyncio.sleep(0.3)
-        assert source.status().ages[ISSUER] == pytest.approx(age, abs=2)
+        assert source.status().ages[ISSUER] == pytest.approx(40, abs=2)
 
 
 async def test_a_change_that_keeps_size_inode_and_time_is_found_while_the_file_is_young(
