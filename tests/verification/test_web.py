@@ -20,6 +20,7 @@ from farseal.errors import ScopeInsufficientError, TrustUnavailableError
 from farseal.problems import problem
 from farseal.service import requests
 from farseal.service.metrics import ServiceMetrics
+from farseal.service.ops import Readiness
 from farseal.sources import SourceStatus
 from farseal.trust import TrustSnapshot
 from farseal.web import access_rules, principal, requires, setup, trust_source, verification_counts
@@ -592,21 +593,41 @@ async def test_a_warning_returns_after_a_minute(aiohttp_client, directory, caplo
 
 
 async def test_readiness_tells_when_tokens_cannot_be_judged(aiohttp_client, directory, tmp_path) -> None:
-    """The check `trust` says why, and is silent while all is well."""
+    """The check `trust` says why, and is silent while all is well; `documents` warns before that."""
     checks: dict[str, Callable[[], Awaitable[str | None]]] = {}
+    needed: dict[str, bool] = {}
 
-    class Readiness:
-        def add(self, name: str, check: Callable[[], Awaitable[str | None]]) -> None:
+    class Recording:
+        def add(self, name: str, check: Callable[[], Awaitable[str | None]], /, *, required: bool = True) -> None:
             checks[name] = check
+            needed[name] = required
 
     at = [NOW]
-    app = notes_app(settings_for(directory), readiness=Readiness(), clock=lambda: at[0])
+    app = notes_app(settings_for(directory), readiness=Recording(), clock=lambda: at[0])
     assert await checks["trust"]() == "no keys of the issuer have been read"
     await aiohttp_client(app)
+    assert needed == {"trust": True, "documents": False}
+    assert [await checks["trust"](), await checks["documents"]()] == [None, None]
+    at[0] += 900
     assert await checks["trust"]() is None
-    at[0] += 86_400
+    assert await checks["documents"]() == "the keys of the issuer are older than 900 s"
+    at[0] += 86_400 - 900
     assert await checks["trust"]() == "the keys of the issuer are older than their limit"
     assert trust_source(app).status().ages == {ISSUER: 86_400}
+
+
+async def test_readiness_warns_of_documents_that_are_not_taken(aiohttp_client, directory) -> None:
+    """The last good keys stay in force, so requests go on; whoever looks at the probe learns of it."""
+    readiness = Readiness()
+    app = notes_app(settings_for(directory), readiness=readiness)
+    await aiohttp_client(app)
+    assert (await readiness.standing()).warnings == {}
+    (directory / "jwks.json").write_text("{")
+    async with asyncio.timeout(5):
+        while not (found := await readiness.standing()).warnings:  # noqa: ASYNC110 - another task's doing
+            await asyncio.sleep(0.05)
+    assert found.reasons == {}
+    assert found.warnings["documents"].startswith("what is published is not taken: ")
 
 
 async def test_trust_may_come_from_a_source_of_ones_own(aiohttp_client, settings, issuer) -> None:

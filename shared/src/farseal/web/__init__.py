@@ -45,10 +45,10 @@ __all__ = [
 
 
 class ReadinessChecks(Protocol):
-    """Takes a check that says why the service is not ready, or None. `farseal.service.ops.Readiness` is one."""
+    """Takes checks that say what is wrong, or None. `farseal.service.ops.Readiness` is one."""
 
-    def add(self, name: str, check: Callable[[], Awaitable[str | None]], /) -> object:
-        """Ask ``check`` whenever readiness is asked for."""
+    def add(self, name: str, check: Callable[[], Awaitable[str | None]], /, *, required: bool = True) -> object:
+        """Ask ``check`` whenever readiness is asked for; what is not required is shown and keeps nobody away."""
         ...
 
 
@@ -68,7 +68,8 @@ def setup(
         settings: whose tokens are taken, for what.
         rules: access rules, parsed or as text; None takes ``settings.access_rules_file``, or no rules at all.
         clock: seconds since the epoch.
-        readiness: told ``trust`` while there are no keys to be relied on.
+        readiness: told ``trust`` while there are no keys to be relied on, and as a warning ``documents`` while what
+            is published is not taken or has fallen behind.
         source: where trust comes from; a `DirectorySource` over ``settings.trust_directory`` unless given.
 
     Raises:
@@ -93,6 +94,7 @@ def setup(
     app.cleanup_ctx.append(guard.life)
     if readiness is not None:
         readiness.add("trust", guard.unready)
+        readiness.add("documents", guard.fallen_behind, required=False)
 
 
 def trust_source(app: web.Application) -> TrustSource:

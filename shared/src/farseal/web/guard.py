@@ -108,6 +108,16 @@ class Guard:
             return "the keys of the issuer are older than their limit"
         return None
 
+    async def fallen_behind(self) -> str | None:
+        """Why the keys in use may not be the latest, or None. Requests go on; somebody should look."""
+        if (refusal := self.source.status().refusal) is not None:
+            return f"what is published is not taken: {refusal}"
+        trust = self.source.snapshot.issuers.get(self.settings.issuer)
+        # No age in the words: a reason that changes with every probe would be logged with every probe.
+        if trust is not None and trust.judge(self._clock()) is not Judgement.USE:
+            return f"the keys of the issuer are older than {trust.limits.warn_after} s"
+        return None
+
     def _admit(self, request: web.Request) -> web.Response | None:
         """Let a request on to its handler, or answer it.
 
