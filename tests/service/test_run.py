@@ -352,7 +352,9 @@ END = b"\r\n\r\n"
             [b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"secret\r\n"],
             400, "body_malformed", id="chunk-size",
         ),
-        pytest.param([HEAD + b"Expect: secret\r\nConnection: close\r\n\r\n"], 417, "expectation_failed", id="expectation"),
+        pytest.param(
+            [HEAD + b"Expect: secret\r\nConnection: close\r\n\r\n"], 417, "expectation_failed", id="expectation",
+        ),
     ],
 )  # fmt: skip
 async def test_bytes_that_are_no_request_get_a_clean_4xx(running, parts, status, code) -> None:
