@@ -43,6 +43,9 @@ async def test_three_lines_protect_a_service(issuer, tmp_path, aiohttp_client, m
     """All of the program but its last line, which would serve until Ctrl-C."""
     served = []
     monkeypatch.setattr(web, "run_app", lambda app, **_where: served.append(app))
+    # The run's own settings, such as where its PostgreSQL is, would be unknown ones to the program.
+    for name in [name for name in os.environ if name.startswith("FARSEAL_")]:
+        monkeypatch.delenv(name)
     for name, value in {"ISSUER": ISSUER, "AUDIENCE": AUDIENCE, "TRUST_DIRECTORY": str(tmp_path)}.items():
         monkeypatch.setenv(f"FARSEAL_{name}", value)
     exec(compile(PROGRAMS["notes.py"], "notes.py", "exec"), {"__name__": "__main__"})  # noqa: S102 - our own page
