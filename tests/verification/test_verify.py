@@ -75,7 +75,7 @@ def test_a_good_token_gives_its_claims(issuer, snapshot, verifier) -> None:
 
 
 def test_what_is_done_to_a_claim_is_forgotten_with_it(issuer, snapshot, verifier) -> None:
-    """An object in `extra` is not protected, but it is of this verification alone: the next one has the token's word."""
+    """An object in `extra` is not protected, but it is of one verification: the next has the token's word."""
     token = issuer.mint(plan={"tier": 1})
     verifier.verify(token, snapshot, now=NOW).extra["plan"]["tier"] = 9
     assert verifier.verify(token, snapshot, now=NOW).extra["plan"] == {"tier": 1}
