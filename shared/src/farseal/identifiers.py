@@ -56,7 +56,9 @@ def resource_identifier(value: str) -> str:
 def is_loopback(host: str) -> bool:
     """Whether a host of a URL is this machine by its spelling alone (RFC 6761 section 6.3); no name is looked up."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host.strip("[]"))
+        # Pythons differ in what they say of an IPv4 address in IPv6's clothes.
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 
