@@ -136,14 +136,24 @@ def test_faults_are_told_with_file_and_line_and_nothing_is_changed(cli, manifest
             rolls: [x]
           - username: bob
             permissions: {notes: [x]}
+          - username: carol
+            permissions: {"http://nowhere": [x]}
     """)
     refusal = cli.refused("apply", file, "--yes")
-    assert refusal.startswith("farseal-auth: 2 faults, nothing was changed\n")
+    assert refusal.startswith("farseal-auth: 3 faults, nothing was changed\n")
     assert f"{file}:3: unknown field 'rolls'" in refusal
     assert f"{file}:5: a resource must be an absolute URI" in refusal
+    assert f"{file}:7: there is no resource http://nowhere" in refusal
     missing = manifest(f"users:\n  - username: alice\n    permissions:\n      {NOTES}: []\n")
     assert f"{missing}:4: there is no resource {NOTES}" in cli.refused("apply", missing, "--yes")
     assert cli.json("user", "list") == []
+
+
+def test_faults_of_the_file_are_told_without_a_database(cli, manifest) -> None:
+    """Those that need none; a good file needs one, and then exit code 3 says that it is not there."""
+    cli.env["AUTH_SERVER_DATABASE_URL"] = ""
+    assert ":1: unknown field 'people'" in cli.refused("apply", manifest("people: []\n"), "--yes")
+    cli.refused("apply", manifest("users: []\n"), "--yes", code=3)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ EMPTY = State({}, frozenset())
 def read(text: str) -> Manifest:
     """A manifest that is good."""
     manifest = parse(text)
-    assert isinstance(manifest, Manifest), manifest
+    assert manifest.faults == ()
     return manifest
 
 
@@ -145,8 +145,7 @@ def test_a_whole_file_is_read_as_it_is_meant() -> None:
 )  # fmt: skip
 def test_a_fault_is_told_with_its_line(text, line, words) -> None:
     """Whatever is wrong has a line and a sentence."""
-    faults = parse(text)
-    assert isinstance(faults, tuple)
+    faults = parse(text).faults
     assert faults[0].line == line
     assert words in faults[0].message
 
@@ -165,27 +164,110 @@ def test_all_faults_are_told_at_once_in_the_order_of_their_lines() -> None:
           - roles: [x]
         people: []
         """)
-    )
-    assert isinstance(faults, tuple)
+    ).faults
     assert [fault.line for fault in faults] == [2, 3, 6, 7, 8, 9]
+
+
+EVERY_KIND = dedent("""\
+    resources:
+      - audience: http://a
+        scopes: [notes:read]
+      - audience: http://b
+        scopes: reports:read
+    clients:
+      - id: nightly
+        acces_token_seconds: 60
+        access_token_seconds: 9
+        permissions: {"http://a": [notes:write], "http://b": [reports:read]}
+      - id: hourly
+        permissions: {"http://c": []}
+        default_resources: ["http://a"]
+      - id: login
+        grant_types: [client_credentials]
+    users:
+      - username: alice
+        roles: analyst
+        roles: []
+        permissions:
+          http://c: []
+          http://a: [notes:read, notes:share]
+      - username: alice
+        disabled: no
+    people: []
+    """)
+
+
+def test_references_are_told_with_everything_else() -> None:
+    """An unknown field, a wrong type, a bound, a repeated key and references to nothing: one round shows them all."""
+    found = plan(parse(EVERY_KIND), EMPTY)
+    assert isinstance(found, tuple)
+    assert [(fault.line, fault.message.split(",")[0].split(":")[0]) for fault in found] == [
+        (5, "scopes"),
+        (8, "unknown field 'acces_token_seconds'"),
+        (9, "access_token_seconds is 10 to 86400 seconds"),
+        (10, "the resource http"),
+        (12, "there is no resource http"),
+        (13, "the default resource http"),
+        (15, "the client login cannot have client_credentials"),
+        (18, "roles"),
+        (19, "'roles' is there twice"),
+        (21, "there is no resource http"),
+        (22, "the resource http"),
+        (23, "the user alice is already on line 17"),
+        (24, "expected true or false"),
+        (25, "unknown field 'people'"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("resource:\n  - {audience: http://a, scopes: [x]}\n", id="section-misspelt"),
+        pytest.param("resources: []\nresources:\n  - {audience: http://a, scopes: [x]}\n", id="section-twice"),
+        pytest.param("resources: {http://a: [x]}\n", id="section-of-another-type"),
+        pytest.param("resources:\n  - {audiance: http://a, scopes: [x]}\n", id="key-misspelt"),
+        pytest.param("resources:\n  - {audience: http://a, scops: [x]}\n", id="field-misspelt"),
+        pytest.param("resources:\n  - {audience: http://a, scopes: x}\n", id="field-of-another-type"),
+        pytest.param("resources:\n  - audience: http://a\n  - {audience: http://a, scopes: [x]}\n", id="twice"),
+        pytest.param("[resources]\n", id="no-sections"),
+    ],
+)
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_fault_of_a_resource_makes_none_of_what_refers_to_it(text, prune) -> None:
+    """Only what is wrong whatever the resource was meant to be is told: mending one fault makes no other one go."""
+    others = "" if text.startswith("[") else "users:\n  - {username: alice, permissions: {'http://a': [x]}}\n"
+    manifest = parse(text + others)
+    assert manifest.faults
+    there = State({("resource", "http://a"): {"name": "A", "scopes": (), "claims": {}}}, frozenset())
+    for state in (EMPTY, there):
+        assert plan(manifest, state, prune=prune) == manifest.faults
+
+
+def test_a_fault_of_permissions_makes_none_of_the_defaults() -> None:
+    """What a client holds is not known when its permissions cannot be read."""
+    manifest = parse("clients:\n  - {id: a, permissions: [x], default_resources: ['http://a']}\n")
+    assert len(manifest.faults) == 1
+    assert plan(manifest, EMPTY) == manifest.faults
 
 
 def test_a_billion_laughs_stay_unread() -> None:
     """Aliases are refused before anything follows them."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
-    faults = parse("\n".join(lines))
-    assert isinstance(faults, tuple)
+    faults = parse("\n".join(lines)).faults
+    assert faults
     assert all("anchors and aliases" in fault.message for fault in faults)
 
 
 @given(st.text(max_size=60) | st.text(alphabet="users:- []{}\n&*!ab'\"0.~#|>", max_size=80))
 def test_no_text_raises(text) -> None:
-    """Any text is a manifest or faults with lines of that text."""
-    found = parse(text)
-    if isinstance(found, tuple):
-        assert found
-        assert all(1 <= fault.line <= text.count("\n") + text.count("\r") + 2 + len(text) for fault in found)
+    """Any text is a manifest, whose faults have lines of that text, and gives a plan or those faults."""
+    manifest = parse(text)
+    assert all(1 <= fault.line <= text.count("\n") + text.count("\r") + 2 + len(text) for fault in manifest.faults)
+    made = plan(manifest, EMPTY)
+    if manifest.faults:
+        assert isinstance(made, tuple)
+        assert set(manifest.faults) <= set(made)
 
 
 def test_everything_new_is_created_with_defaults() -> None:

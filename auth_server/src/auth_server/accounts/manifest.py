@@ -43,19 +43,33 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """Why the file cannot be applied, and on which line."""
+
+    line: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """A file that is good in itself.
+    """What a file says, and what is wrong with it in itself. Of a file with faults no plan is made.
 
     Args:
         sections: the kinds that the file has a section for, an empty one included.
         secret_files: client id to the path that its new secret is written to.
         lines: where each thing was said, from 1.
+        faults: in the order of their lines.
+        doubtful: kind and key of the items that have a fault, of which not everything may have been read.
+        resources_known: no resource of the file is missing from ``items``.
     """
 
     items: tuple[Item, ...]
     sections: frozenset[Kind]
     secret_files: Mapping[str, str]
     lines: Mapping[Path, int]
+    faults: tuple[Fault, ...] = ()
+    doubtful: frozenset[tuple[Kind, str]] = frozenset()
+    resources_known: bool = True
 
     def line(self, path: Path) -> int:
         """The line of ``path``, or of the nearest thing around it."""
@@ -94,14 +108,6 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Why the file cannot be applied, and on which line."""
-
-    line: int
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What applying the file would do. ``left_alone`` are objects of its sections that the file does not mention."""
 
@@ -120,7 +126,10 @@ class Plan:
 
 
 def plan(manifest: Manifest, state: State, *, prune: bool = False) -> Plan | tuple[Fault, ...]:
-    """Compare the file with what is there; faults are references to what is not, in the order of their lines."""
+    """Compare the file with what is there.
+
+    Faults are those of the file and its references to what is not there, together, in the order of their lines.
+    """
     absent = tuple(
         (kind, key)
         for kind, key in state.objects
@@ -130,7 +139,7 @@ def plan(manifest: Manifest, state: State, *, prune: bool = False) -> Plan | tup
     )
     changes = [_change(item, state) for item in manifest.items]
     deleted = absent if prune else ()
-    faults = _faults(manifest, state, changes, frozenset(deleted))
+    faults = [*manifest.faults, *_reference_faults(manifest, state, changes, frozenset(deleted))]
     if faults:
         return tuple(sorted(faults, key=lambda fault: fault.line))
     changes.sort(key=lambda change: KINDS.index(change.kind))
@@ -175,10 +184,13 @@ def _needs_secret(item: Item, after: Mapping[str, Any], state: State) -> bool:
     )
 
 
-def _faults(
+def _reference_faults(
     manifest: Manifest, state: State, changes: list[Change], deleted: frozenset[tuple[Kind, str]]
 ) -> list[Fault]:
-    """References of the changed objects to resources and scopes that will not be there."""
+    """References of the changed objects to resources and scopes that will not be there.
+
+    What a faulty entry may have meant to say is not held against the others: mending it must not make a fault go.
+    """
     scopes = {key: fields["scopes"] for (kind, key), fields in state.objects.items() if kind == "resource"}
     scopes |= {change.key: change.after["scopes"] for change in changes if change.kind == "resource"}
     scopes = {key: defined for key, defined in scopes.items() if ("resource", key) not in deleted}
@@ -192,14 +204,16 @@ def _faults(
         if at == ("client", LOGIN_CLIENT) and change.needs_secret:
             fault((*at, "grant_types"), f"the client {LOGIN_CLIENT} cannot have client_credentials")
         touched = {field.field for field in change.fields}
-        for audience, wanted in change.after.get("permissions", {}).items() if "permissions" in touched else ():
-            if audience not in scopes:
-                fault((*at, "permissions", audience), f"there is no resource {audience}")
-                continue
-            for scope in wanted:
-                if scope not in scopes[audience]:
-                    fault((*at, "permissions", audience, scope), f"the resource {audience} has no scope {scope}")
-        if touched & {"default_resources", "permissions"}:
+        if "permissions" in touched and manifest.resources_known:
+            for audience, wanted in change.after["permissions"].items():
+                if audience not in scopes:
+                    fault((*at, "permissions", audience), f"there is no resource {audience}")
+                elif ("resource", audience) not in manifest.doubtful:
+                    for scope in wanted:
+                        if scope not in scopes[audience]:
+                            message = f"the resource {audience} has no scope {scope}"
+                            fault((*at, "permissions", audience, scope), message)
+        if touched & {"default_resources", "permissions"} and at not in manifest.doubtful:
             for audience in change.after.get("default_resources", ()):
                 if audience not in change.after["permissions"]:
                     fault(

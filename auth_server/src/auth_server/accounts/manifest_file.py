@@ -1,4 +1,4 @@
-"""The operator's file: YAML text to a `Manifest`, or every fault with its line."""
+"""The operator's file: YAML text to a `Manifest` with every fault that it has."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any, Final
 import yaml
 
 from auth_server.accounts import names
-from auth_server.accounts.manifest import KINDS, Fault, Item, Kind, Manifest, Path
+from auth_server.accounts.manifest import KINDS, Item, Kind, Manifest, Path
 from auth_server.accounts.names import NameRefusedError
 from auth_server.accounts.yaml_nodes import NodeReader, compose, line_of, type_of
 from auth_server.terms import ACCESS_TOKEN_SECONDS, GRANT_TYPES
@@ -28,14 +28,12 @@ _SECRETS: Final = {
 }
 
 
-def parse(text: str) -> Manifest | tuple[Fault, ...]:
-    """Read a manifest; faults are in the order of their lines."""
+def parse(text: str) -> Manifest:
+    """Read a manifest. What has a fault is left out or None, the rest is read as if nothing were wrong."""
     root = compose(text)
     if isinstance(root, tuple):
-        return root
-    reader = _Reader()
-    manifest = reader.manifest(root)
-    return tuple(sorted(reader.faults, key=lambda fault: fault.line)) or manifest
+        return Manifest((), frozenset(), {}, {}, root, resources_known=False)
+    return _Reader().manifest(root)
 
 
 class _Reader(NodeReader):
@@ -44,27 +42,45 @@ class _Reader(NodeReader):
     def __init__(self) -> None:
         super().__init__()
         self.secret_files: dict[str, str] = {}
+        self._doubtful: set[tuple[Kind, str]] = set()
+        self._cut_short: set[Kind] = set()
 
     def manifest(self, root: yaml.Node) -> Manifest:
-        """The whole file; good only if no fault was found."""
+        """The whole file."""
         items: list[Item] = []
-        sections: set[Kind] = set()
-        for name, (_, node) in self.mapping(root, "the file", dict.fromkeys(_SECTIONS, "")).items():
-            sections.add(_SECTIONS[name])
+        found = self.mapping(root, "the file", dict.fromkeys(_SECTIONS, ""))
+        if self.faults:  # a section whose name is misspelt, or that is there twice
+            self._cut_short.update(kind for name, kind in _SECTIONS.items() if _count(root, name) != 1)
+        for name, (_, node) in found.items():
             items += self._section(_SECTIONS[name], node)
-        return Manifest(tuple(items), frozenset(sections), self.secret_files, self.lines)
+        return Manifest(
+            tuple(items),
+            frozenset(_SECTIONS[name] for name in found),
+            self.secret_files,
+            self.lines,
+            tuple(sorted(self.faults, key=lambda fault: fault.line)),
+            frozenset(self._doubtful),
+            resources_known="resource" not in self._cut_short,
+        )
 
     def _section(self, kind: Kind, node: yaml.Node) -> list[Item]:
         items: list[Item] = []
+        if not isinstance(node, yaml.SequenceNode):
+            self._cut_short.add(kind)
         for entry in self.sequence(node, f"{kind}s"):
+            faults = len(self.faults)
             item = self._item(kind, entry)
             if item is None:
+                self._cut_short.add(kind)
                 continue
             at = (kind, item.key)
             if at in self.lines:
                 self.fault(entry, f"the {kind} {item.key} is already on line {self.lines[at]}")
-            self.lines.setdefault(at, line_of(entry))
-            items.append(item)
+            else:
+                self.lines[at] = line_of(entry)
+                items.append(item)
+            if len(self.faults) > faults:
+                self._doubtful.add(at)
         return items
 
     def _item(self, kind: Kind, node: yaml.Node) -> Item | None:
@@ -120,7 +136,7 @@ class _Reader(NodeReader):
         held: dict[str, tuple[str, ...]] = {}
         for audience, (key_node, value_node) in self.mapping(node, at[-1]).items():
             if self.checked(key_node, audience, names.audience) is not None:
-                self.lines[*at, audience] = line_of(key_node)
+                self.lines.setdefault((*at, audience), line_of(key_node))
                 held[audience] = self.texts(value_node, (*at, audience), names.scope)
         return dict(sorted(held.items()))
 
@@ -149,6 +165,11 @@ class _Reader(NodeReader):
         if value is not None and not low <= value <= high:
             self.fault(node, f"access_token_seconds is {low} to {high} seconds, or null for the server's own")
         return value
+
+
+def _count(root: yaml.Node, name: str) -> int:
+    """How often a mapping has a name."""
+    return sum(key.value == name for key, _ in root.value) if isinstance(root, yaml.MappingNode) else 0
 
 
 def _grant_type(text: str) -> str:

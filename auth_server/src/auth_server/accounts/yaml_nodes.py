@@ -142,7 +142,7 @@ class NodeReader:
                 self.fault(entry, f"{text} is there twice")
             elif text is not None:
                 found[text] = None
-                self.lines[*at, text] = line_of(entry)
+                self.lines.setdefault((*at, text), line_of(entry))
         return tuple(sorted(found))
 
     def sequence(self, node: yaml.Node, what: str) -> list[yaml.Node]:

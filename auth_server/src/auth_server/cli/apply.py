@@ -1,9 +1,9 @@
 """farseal-auth apply FILE"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import click
 
@@ -15,10 +15,8 @@ from auth_server.accounts.yaml_nodes import MAX_CHARACTERS
 from auth_server.cli import prompts
 from auth_server.cli.output import json_option, show_json
 from auth_server.cli.plan import plan_body, plan_lines
-from auth_server.cli.session import Refusal, in_database, now
+from auth_server.cli.session import Refusal, Unavailable, in_database, now
 from auth_server.storage.connection import Connection
-
-T = TypeVar("T", Manifest, Plan)
 
 MAX_FILE_BYTES: Final = 4 * MAX_CHARACTERS
 """No UTF-8 of the characters that a manifest may have is longer; a device or a wrong path may have no end."""
@@ -67,7 +65,14 @@ def apply(file: Path, secrets_dir: Path | None, *, dry_run: bool, yes: bool, pru
         async with conn.transaction(isolation="repeatable_read", readonly=True):
             return plan(manifest, await read_state(conn), prune=prune)
 
-    shown = _faultless(file, in_database(look))
+    try:
+        shown = in_database(look)
+    except Unavailable:
+        if not manifest.faults:
+            raise
+        shown = manifest.faults  # what is wrong with the file in itself is told without the database too
+    if isinstance(shown, tuple):
+        raise _refusal(file, shown)
     secret_paths = _secret_paths(file, manifest, shown, secrets_dir)
     if not as_json:
         for line in plan_lines(shown):
@@ -122,14 +127,12 @@ def _read(file: Path) -> Manifest:
         raise Refusal(f"{file}:{line}: not UTF-8") from None
     except OSError as error:
         raise Refusal(f"{file} cannot be read: {error.strerror}") from None
-    return _faultless(file, parse(text))
+    return parse(text)
 
 
-def _faultless(file: Path, found: T | tuple[Fault, ...]) -> T:
-    if isinstance(found, tuple):
-        lines = "\n".join(f"{file}:{fault.line}: {fault.message}" for fault in found)
-        raise Refusal(f"{len(found)} fault{'s' * (len(found) > 1)}, nothing was changed\n{lines}")
-    return found
+def _refusal(file: Path, faults: Sequence[Fault]) -> Refusal:
+    lines = "\n".join(f"{file}:{fault.line}: {fault.message}" for fault in faults)
+    return Refusal(f"{len(faults)} fault{'s' * (len(faults) > 1)}, nothing was changed\n{lines}")
 
 
 def _secret_paths(file: Path, manifest: Manifest, plan: Plan, secrets_dir: Path | None) -> dict[str, Path]:
@@ -144,7 +147,8 @@ def _secret_paths(file: Path, manifest: Manifest, plan: Plan, secrets_dir: Path 
         for name, path in paths.items()
         if path.exists() or path.is_symlink() or list(paths.values()).count(path) > 1
     ]
-    _faultless(file, tuple(taken) if taken else plan)
+    if taken:
+        raise _refusal(file, taken)
     return paths
 
 
