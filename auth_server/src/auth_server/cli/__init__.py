@@ -4,6 +4,7 @@ import click
 
 from auth_server.cli.apply import apply
 from auth_server.cli.client import client
+from auth_server.cli.client_rights import forbid, permit
 from auth_server.cli.resource import resource
 from auth_server.cli.server import key, migrate, serve
 from auth_server.cli.token import token
@@ -40,3 +41,5 @@ for command in (serve, migrate, apply, user, client, resource, key, token):
     main.add_command(command)
 for command in (grant, revoke, role):
     user.add_command(command)
+for command in (permit, forbid):
+    client.add_command(command)
