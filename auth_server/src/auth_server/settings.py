@@ -7,6 +7,7 @@ from pathlib import Path
 
 from auth_server.http.client_address import Network
 from auth_server.keys.generation import RSA_BITS
+from auth_server.terms import ACCESS_TOKEN_SECONDS
 from farseal.environment import (
     Secret,
     boolean,
@@ -78,7 +79,7 @@ class AuthServerSettings(ServiceSettings):
         "Life of an access token, where its client has none of its own",
         unit="seconds",
         default=300,
-        parse=seconds(10, 86400),
+        parse=seconds(*ACCESS_TOKEN_SECONDS),
     )
     rsa_bits: int = setting("Size of new signing keys: 2048, 3072 or 4096", unit="bits", default=3072, parse=rsa_bits)
     refresh_seconds: float = setting(
