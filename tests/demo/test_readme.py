@@ -53,3 +53,11 @@ def test_what_the_lines_leave_in_the_background_is_ended(tmp_path) -> None:
     while process_exists(pid):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_the_terminal_has_none_of_our_settings(tmp_path, monkeypatch) -> None:
+    """A variable of the test run would be an unknown setting to a service that a visitor starts."""
+    monkeypatch.setenv("FARSEAL_PLANTED", "x")
+    monkeypatch.setenv("TESTS_PLANTED", "x")
+    pasted = [Step('echo "[$FARSEAL_PLANTED$TESTS_PLANTED]"', "[]")]
+    assert differences(pasted, 9000, state=tmp_path, directory=tmp_path) == []

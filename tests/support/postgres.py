@@ -4,7 +4,7 @@ The server starts when the first test asks for it, in whichever process that is.
 process (the only one, or the controller of pytest-xdist) holds a named pipe open, and the server stops when that pipe
 has no writer left. So it ends with the run, even when the run is killed, and never with one of the workers.
 
-`FARSEAL_TEST_DATABASE_URL` names another server: the connection string of a role that may create databases.
+`TESTS_DATABASE_URL` names another server: the connection string of a role that may create databases.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ from demo.places import temporary_directory, write_secret
 from demo.postgres import EmbeddedPostgres
 from demo.processes import wait_until_gone
 
-ELSEWHERE = "FARSEAL_TEST_DATABASE_URL"
-RUN_DIRECTORY = "FARSEAL_TEST_RUN_DIRECTORY"
+ELSEWHERE = "TESTS_DATABASE_URL"
+RUN_DIRECTORY = "TESTS_RUN_DIRECTORY"
 """Tells the workers of one run where they meet."""
 LIFELINE = "lifeline"
 """Name of the pipe."""

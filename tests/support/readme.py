@@ -12,6 +12,7 @@ from typing import NamedTuple
 SHOWN_PORTS = {"9000": 0, "9001": 1, "9002": 2, "9003": 3}
 SHOWN_STATE = ".run/9000"
 END = "-- end of step --"
+OUR_PREFIXES = ("FARSEAL_", "AUTH_SERVER_", "RESOURCE_", "DEMO_", "TESTS_", "COV_")
 
 
 class Step(NamedTuple):
@@ -71,10 +72,12 @@ def differences(pasted: list[Step], base_port: int, *, state: Path, directory: P
 
 
 def _shell(script: str, directory: Path) -> tuple[str, str]:
-    """Run a script to its end; what it left in the background is ended too."""
+    """Run a script to its end, as in a visitor's terminal: without settings of ours. What it left behind is ended."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OUR_PREFIXES)}
     with subprocess.Popen(
         ["sh"],
         cwd=directory,
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

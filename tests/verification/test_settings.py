@@ -35,10 +35,10 @@ def test_every_variable_reaches_its_field() -> None:
             "FARSEAL_ACCESS_RULES_FILE": "/rules",
             "FARSEAL_JWKS_URI": "https://n.example/keys",
             "FARSEAL_REALM": "notes",
-            "FARSEAL_TEST_DATABASE_URL": "x",
+            "FARSEAL_OF_SOMEBODY_ELSE": "x",
             "OTHER": "y",
         },
-        also=["FARSEAL_TEST_DATABASE_URL"],
+        also=["FARSEAL_OF_SOMEBODY_ELSE"],
     )
     assert settings == TrustSettings(
         issuer=ISSUER,
