@@ -69,7 +69,7 @@ class Refresher:
             DatabaseUnavailable: the database cannot be reached.
         """
         await self._keyring.prepare(now=self._clock())
-        await self._turn()
+        await self._publish_current()
 
     async def refresh(self) -> None:
         """One look at the database, and one publication if it is due.
@@ -92,6 +92,10 @@ class Refresher:
     async def _turn(self) -> None:
         if await self._keyring.refresh():
             log.info("signing keys loaded", active=self._keyring.active_key().kid)
+        await self._publish_current()
+
+    async def _publish_current(self) -> None:
+        """Make the documents of the keys that the database has just confirmed, and write them if that is due."""
         scopes = await self._scopes()
         self._published = Published(
             documents.jwks(self._keyring.keys.published), documents.issuer_metadata(self._issuer, scopes=scopes)
