@@ -9,6 +9,7 @@ from aiohttp import web
 from farseal import telemetry
 from farseal.clock import Clock, now
 from farseal.service import openapi, postgres, requests
+from farseal.service.bodies import MAX_BODY_BYTES
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.migrate import Migration
 from farseal.service.ops import Readiness
@@ -17,7 +18,7 @@ from farseal.web import setup
 from resource_a.access import RULES
 from resource_a.http.notes import CLOCK, NOTES, delete_note, get_note, get_notes, post_note, put_note
 from resource_a.service import Notes
-from resource_a.settings import MAX_REQUEST_BYTES, Settings, load_all
+from resource_a.settings import Settings, load_all
 from resource_a.storage.database import migrate, open_pool, require_migrated
 
 __all__ = ["RULES", "create_app", "from_environment", "migrate_database", "run_server"]
@@ -38,7 +39,7 @@ def create_app(
     Its start waits for the database, and fails with a FarsealError when it is not to be had or not migrated.
     """
     metrics = metrics or ServiceMetrics(SERVICE)
-    app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[CLOCK] = clock
     app.router.add_post("/notes", post_note)
     app.router.add_get("/notes", get_notes)

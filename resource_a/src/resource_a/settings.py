@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from farseal.environment import Secret, boolean, duration, integer, setting, together, url
 from farseal.environment import port as tcp_port
 from farseal.service.settings import ServiceSettings
 from farseal.settings import TrustSettings
-
-MAX_REQUEST_BYTES: Final = 64 * 1024
-"""Of a request's body. Part of the interface, not a setting: openapi.yaml promises it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
