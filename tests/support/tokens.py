@@ -84,9 +84,10 @@ class Issuer:
         """A token signed by this issuer's key, with the given changes to claims and header."""
         return sign(compact_json(self.header(**(header or {}))), compact_json(self.claims(**claims)), self.key)
 
-    def jwks(self, *others: dict[str, Any]) -> bytes:
-        """The published set: this issuer's key and the given members."""
-        return compact_json({"keys": [jwk(self.key, self.kid), *others]})
+    def jwks(self, *others: dict[str, Any], **said: Any) -> bytes:
+        """The published set: this issuer's key and the given others, and what the issuer says beside them."""
+        document: dict[str, Any] = {"keys": [jwk(self.key, self.kid), *others]}
+        return compact_json(document | ({"farseal": said} if said else {}))
 
     def publish(self, directory: Path) -> Path:
         """Write the documents that a resource server reads, and give their directory."""

@@ -19,6 +19,15 @@ def main() -> None:
         document = {"keys": keys} | members
         vectors.append({"name": name, "jwks": document, "usable": usable, "skipped": skipped})
 
+    def said(name: str, farseal: Any, revoked: list[str], sequence: int | None, issuer: str | None) -> None:
+        """What the set says of itself is taken, and a good key stays good."""
+        add(f"said-{name}", [good], ["good"], [], farseal=farseal)
+        vectors[-1] |= {"revoked": revoked, "sequence": sequence, "issuer": issuer}
+
+    def refused(name: str, farseal: Any) -> None:
+        """What cannot be read condemns the whole set: it may be a revocation."""
+        vectors.append({"name": f"refused-{name}", "jwks": {"keys": [good], "farseal": farseal}, "refused": True})
+
     def bad(name: str, reason: str, kid: str | None = "other", /, **changes: Any) -> None:
         """A good key beside a bad one: the good one stays, the bad one is named."""
         member = {key: value for key, value in (other | changes).items() if value is not None}
@@ -78,6 +87,57 @@ def main() -> None:
         bad(f"kid-{name}", no_kid, None, kid=value)
     for name, value in (("a-string", "x"), ("null", None), ("a-list", [])):
         add(f"key-{name}", [value, good], ["good"], [[0, None, "it is not an object"]])
+    iss = "https://auth.example.com"
+    said("all-three", {"issuer": iss, "sequence": 17, "revoked": ["gone", "other"]}, ["gone", "other"], 17, iss)
+    said("nothing", {}, [], None, None)
+    said("something-newer", {"sequence": 1, "next": {"a": []}}, [], 1, None)
+    said("sequence-least", {"sequence": 1}, [], 1, None)
+    said("sequence-most", {"sequence": 2**53 - 1}, [], 2**53 - 1, None)
+    said("revoked-none", {"revoked": []}, [], None, None)
+    many = [f"kid-{number:04}" for number in range(1024)]
+    said("revoked-most", {"revoked": many}, many, None, None)
+    said("revoked-the-longest-kid", {"revoked": ["k" * 256]}, ["k" * 256], None, None)
+    said("issuer-the-longest", {"issuer": "i" * 512}, [], None, "i" * 512)
+    add("revoked-wins", [other, good], ["good"], [[0, "other", "it is revoked"]], farseal={"revoked": ["other"]})
+    add(
+        "revoked-wins-over-one-kid-two-keys",
+        [good, other | {"kid": "good"}, other],
+        ["other"],
+        [[0, "good", "it is revoked"], [1, "good", "it is revoked"]],
+        farseal={"revoked": ["good"]},
+    )
+    add("revoked-all", [good], [], [[0, "good", "it is revoked"]], farseal={"revoked": ["good"]})
+    for name, member in (("null", None), ("a-list", []), ("a-string", "x"), ("a-number", 1)):
+        refused(f"member-{name}", member)
+    for name, value in (
+        ("0", 0),
+        ("below-0", -1),
+        ("a-string", "1"),
+        ("true", True),
+        ("null", None),
+        ("a-fraction", 1.5),
+        ("a-float", 1.0),
+        ("above", 2**53),
+        ("a-list", [1]),
+    ):
+        refused(f"sequence-{name}", {"sequence": value})
+    for name, value in (
+        ("null", None),
+        ("a-string", "gone"),
+        ("an-object", {"gone": 1}),
+        ("too-many", [*many, "one-more"]),
+        ("twice", ["gone", "gone"]),
+        ("of-a-number", [1]),
+        ("of-null", [None]),
+        ("of-a-list", [["gone"]]),
+        ("of-nothing", [""]),
+        ("of-a-long-kid", ["k" * 257]),
+        ("with-a-newline", ["a\nb"]),
+        ("beyond-ascii", ["ключ"]),
+    ):
+        refused(f"revoked-{name}", {"revoked": value})
+    for name, value in (("null", None), ("a-number", 1), ("empty", ""), ("long", "i" * 513), ("a-list", [iss])):
+        refused(f"issuer-{name}", {"issuer": value})
     (HERE / "jwks.json").write_text(json.dumps({"vectors": vectors}, indent=1) + "\n", encoding="utf-8")
 
 

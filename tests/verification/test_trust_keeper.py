@@ -1,17 +1,18 @@
 """What becomes of trust as documents come in, told without a file, a thread or a wait."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from farseal.jwks import parse_jwks
 from farseal.sources.keeper import JUMP_SECONDS, REMINDER_SECONDS, Found, Moment, Refused, TrustKeeper
-from farseal.sources.source import SourceStatus
+from farseal.sources.source import IssuerStatus, SourceStatus
 from farseal.trust import AgeLimits
-from tests.support.tokens import ISSUER, Issuer
+from tests.support.tokens import ISSUER, Issuer, compact_json
 
 NOW = 1_795_000_000
 OTHER = "https://other.example"
@@ -50,7 +51,11 @@ class Story:
 
     @property
     def status(self) -> SourceStatus:
-        return self.keeper.status(self.now)
+        """Of the whole; by issuer it is in ``of``."""
+        return replace(self.keeper.status(self.now), issuers={})
+
+    def of(self, issuer: str = ISSUER) -> IssuerStatus:
+        return self.keeper.status(self.now).issuers[issuer]
 
     @property
     def kids(self) -> set[str]:
@@ -227,6 +232,7 @@ def test_issuers_are_kept_apart() -> None:
     assert told.status == SourceStatus(2, 2, 1, BROKEN.reason, {ISSUER: 0, OTHER: 7})
     told.keeper.learn(ISSUER, Refused("jwks.json: missing"), told.at)
     assert told.status.refusal == "jwks.json: missing; jwks.json: broken"
+    assert told.of(OTHER) == IssuerStatus(1, BROKEN.reason, 0)
     assert set(told.keeper.snapshot.issuers[OTHER].keys) == {"second"}
 
 
@@ -237,3 +243,92 @@ def test_a_clock_set_right_sets_every_issuer_right() -> None:
     told.found(SECOND.jwks(), NOW - 90_000, OTHER)
     told.set_clock(NOW)
     assert told.status.ages == {ISSUER: 40, OTHER: 90_000}
+
+
+@pytest.mark.parametrize(
+    ("held", "next_", "refusal"),
+    [
+        pytest.param(7, 8, None, id="newer"),
+        pytest.param(7, 6, "sequence 6 is older than 7, which is in force", id="older"),
+        pytest.param(7, 7, "another document under the same sequence 7", id="the-same-number"),
+        pytest.param(7, None, "it has no sequence, and what is in force has 7", id="it-stops-counting"),
+        pytest.param(None, 1, None, id="it-begins-to-count"),
+        pytest.param(None, None, None, id="it-does-not-count"),
+    ],
+)
+def test_a_set_laid_back_never_replaces_a_later_one(held, next_, refusal) -> None:
+    """Withdrawn keys would come back with it, however young its file is."""
+    told = story()
+    told.found(FIRST.jwks(**numbered(held)), NOW)
+    told.found(SECOND.jwks(**numbered(next_)), NOW + 1)
+    if refusal is None:
+        assert (told.kids, told.of()) == ({"second"}, IssuerStatus())
+        assert told.keeper.snapshot.issuers[ISSUER].sequence == next_
+        return
+    assert (told.kids, told.of()) == ({"first"}, IssuerStatus(1, f"jwks.json: {refusal}", 1))
+    assert told.status.rollbacks == 1
+    told.found(FIRST.jwks(**numbered(held)), NOW + 1)
+    assert told.of() == IssuerStatus(1, None, 1), "counted, and over"
+
+
+def numbered(sequence: int | None) -> dict[str, int]:
+    return {} if sequence is None else {"sequence": sequence}
+
+
+def test_a_set_laid_back_past_the_limit_of_what_is_held_is_refused_all_the_same() -> None:
+    """An outage of the publisher is when somebody lays something back."""
+    told = story(AgeLimits(10, 100))
+    told.found(FIRST.jwks(sequence=7), NOW)
+    told.age(9_000)
+    told.found(SECOND.jwks(sequence=6), told.now)
+    assert told.kids == {"first"}
+    assert told.of().rollbacks == 1
+
+
+def test_the_same_keys_under_the_same_number_may_be_written_otherwise() -> None:
+    """A publisher that puts blanks elsewhere after an upgrade is no rollback, and no outage a day later."""
+    told = story()
+    jwks = FIRST.jwks(sequence=7, revoked=["gone"])
+    told.found(jwks, NOW - 50)
+    told.found(jwks.replace(b",", b", "), NOW)
+    assert (told.status.refusal, told.status.ages) == (None, {ISSUER: 0})
+    for other in ([], ["gone", "more"]):
+        told.found(FIRST.jwks(sequence=7, revoked=other), NOW)
+        assert told.of().refusal == "jwks.json: another document under the same sequence 7"
+    stranger = {**json.loads(SECOND.jwks())["keys"][0], "kid": "first"}
+    told.found(compact_json({"keys": [stranger], "farseal": {"sequence": 7, "revoked": ["gone"]}}), NOW)
+    assert told.of().rollbacks == 3, "another key under the same kid"
+
+
+def test_a_set_of_another_issuer_is_refused() -> None:
+    """By its own account; one that gives none is taken for the issuer's whose place it is in."""
+    told = story()
+    told.found(FIRST.jwks(issuer=ISSUER), NOW)
+    told.found(SECOND.jwks(issuer=OTHER, sequence=3, revoked=["first"]), NOW)
+    trust = told.keeper.snapshot.issuers[ISSUER]
+    assert (set(trust.keys), trust.revoked) == ({"first"}, frozenset())
+    assert told.of() == IssuerStatus(1, f"jwks.json: the key set is of another issuer than {ISSUER}", 0)
+
+
+def test_a_set_without_a_usable_key_withdraws_what_it_withdraws() -> None:
+    """Refused as a whole it would leave a stolen key in force. The keys stay until others come."""
+    told = story()
+    told.found(FIRST.jwks(sequence=7), NOW)
+    told.found(FIRST.jwks(sequence=8, revoked=["first"]), NOW)
+    trust = told.keeper.snapshot.issuers[ISSUER]
+    assert (trust.revoked, trust.sequence) == ({"first"}, 7)
+    assert (told.status.generation, told.status.refusal) == (2, "jwks.json: no usable key among 1")
+    told.found(FIRST.jwks(sequence=8, revoked=["first"]), NOW)
+    assert told.status.generation == 2, "once"
+    told.found(SECOND.jwks(sequence=9, revoked=["first"]), NOW)
+    trust = told.keeper.snapshot.issuers[ISSUER]
+    assert (set(trust.keys), trust.revoked, told.status.refusal) == ({"second"}, {"first"}, None)
+
+
+def test_a_set_dated_past_the_limit_withdraws_what_it_withdraws() -> None:
+    """A copy that lost its dates must not keep a revocation from us."""
+    told = story(AgeLimits(10, 100))
+    told.found(FIRST.jwks(sequence=7), NOW)
+    told.found(SECOND.jwks(sequence=8, revoked=["first"]), 0)
+    assert told.kids == {"first"}
+    assert told.keeper.snapshot.issuers[ISSUER].revoked == {"first"}

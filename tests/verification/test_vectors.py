@@ -8,7 +8,7 @@ import pytest
 
 from farseal.encoding import EncodingError, b64url_decode, b64url_encode, parse_json
 from farseal.errors import VerificationError
-from farseal.jwks import parse_jwks
+from farseal.jwks import KeySetError, parse_jwks
 from farseal.trust import IssuerTrust, TrustSnapshot
 from farseal.verify import Expectations, Verifier
 
@@ -72,7 +72,15 @@ def test_json_has_one_reading(vector) -> None:
 
 @pytest.mark.parametrize("vector", rows(load("jwks.json")))
 def test_a_bad_key_is_skipped_and_the_others_stay(vector) -> None:
-    """Which keys are used and which are left out, with a reason, for each set (RFC 7517)."""
-    keys = parse_jwks(json.dumps(vector["jwks"]).encode())
+    """Which keys are used and which are left out, with a reason, for each set (RFC 7517); what it says of itself."""
+    data = json.dumps(vector["jwks"]).encode()
+    if vector.get("refused"):
+        with pytest.raises(KeySetError):
+            parse_jwks(data)
+        return
+    keys = parse_jwks(data)
+    if "sequence" in vector:
+        assert (sorted(keys.revoked), keys.sequence) == (vector["revoked"], vector["sequence"])
+        assert keys.issuer == vector["issuer"]
     assert sorted(keys.keys) == vector["usable"]
     assert [[entry.position, entry.kid, entry.reason] for entry in keys.skipped] == vector["skipped"]

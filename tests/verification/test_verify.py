@@ -11,6 +11,7 @@ from farseal.claims import AccessClaims
 from farseal.compact import take_apart
 from farseal.errors import (
     AudienceMismatchError,
+    KeyRevokedError,
     KeyUnknownError,
     SignatureInvalidError,
     TrustUnavailableError,
@@ -275,3 +276,37 @@ def test_age_limits_that_cannot_be_meant_are_refused_at_start(warn_after, refuse
 def test_an_unverified_token_does_not_print_itself(issuer) -> None:
     """Nobody finds a token in a log because somebody printed an object."""
     assert "acme" not in repr(take_apart(issuer.mint()))
+
+
+@pytest.mark.parametrize("published", [True, False], ids=["published-still", "published-no-more"])
+def test_a_withdrawn_key_is_refused_even_where_it_is_published(issuer, verifier, published) -> None:
+    """Decided before the key is looked up, and before the claims: an expired token of a stolen key is told so, too."""
+    keys = parse_jwks(issuer.jwks()).keys if published else parse_jwks(Issuer(NOW, kid="second").jwks()).keys
+    snapshot = TrustSnapshot().with_issuer(
+        IssuerTrust(ISSUER, keys, NOW, LIMITS, revoked=frozenset({issuer.kid}), sequence=2)
+    )
+    for token in (issuer.mint(), issuer.mint(exp=NOW - 900), issuer.mint()[:-4] + "AAAA"):
+        with pytest.raises(KeyRevokedError) as caught:
+            verifier.verify(token, snapshot, now=NOW)
+        assert (caught.value.code, caught.value.status, caught.value.error) == ("key_revoked", 401, "invalid_token")
+
+
+def test_a_key_withdrawn_by_one_issuer_is_good_at_another(issuer, verifier) -> None:
+    """Trust is by issuer and kid, and so is its end."""
+    other = Issuer(NOW, issuer=OTHER)
+    snapshot = (
+        TrustSnapshot()
+        .with_issuer(dataclasses.replace(trust_in(issuer), revoked=frozenset({issuer.kid})))
+        .with_issuer(trust_in(other))
+    )
+    assert verifier.verify(other.mint(), snapshot, now=NOW).issuer == OTHER
+    with pytest.raises(KeyRevokedError):
+        verifier.verify(issuer.mint(), snapshot, now=NOW)
+
+
+@pytest.mark.parametrize(("kid", "named"), [("unknown", ISSUER), ("a\nb", None)], ids=["unknown", "no-kid-at-all"])
+def test_an_unknown_key_names_the_issuer_that_may_have_published_it(issuer, verifier, snapshot, kid, named) -> None:
+    """So that somebody looks; what is no kid can never be published, and is worth no look."""
+    with pytest.raises(KeyUnknownError) as caught:
+        verifier.verify(issuer.mint(header={"kid": kid}), snapshot, now=NOW)
+    assert caught.value.issuer == named

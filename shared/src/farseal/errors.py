@@ -61,9 +61,23 @@ class IssuerUnknownError(VerificationError):
 
 
 class KeyUnknownError(VerificationError):
-    """The issuer publishes no key of this ``kid``."""
+    """The issuer publishes no key of this ``kid``.
+
+    ``issuer`` is the one, of those that are trusted, that might have published it since: whoever keeps its keys fresh
+    may want to look sooner. None where no issuer could, because the token's ``kid`` is none.
+    """
 
     code = "key_unknown"
+
+    def __init__(self, message: str, *, issuer: str | None = None) -> None:
+        super().__init__(message)
+        self.issuer = issuer
+
+
+class KeyRevokedError(VerificationError):
+    """The issuer has withdrawn the key of this ``kid``: whatever it signed is void, whenever it signed it."""
+
+    code = "key_revoked"
 
 
 class SignatureInvalidError(VerificationError):

@@ -13,10 +13,17 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 
 from farseal.encoding import EncodingError, b64url_decode, parse_json_object
 from farseal.errors import FarsealError
-from farseal.vocabulary import ALGORITHM
+from farseal.identifiers import MAX_IDENTIFIER_CHARACTERS
+from farseal.vocabulary import ALGORITHM, PUBLICATION_MEMBER
 
 MAX_KEYS: Final = 1024
 """In one set. A rotating issuer publishes a handful; a document of ten thousand is a mistake or an attack."""
+
+MAX_REVOKED: Final = 1024
+"""Kids withdrawn in emergencies. An issuer that has as many of those has another trouble."""
+
+MAX_SEQUENCE: Final = 2**53 - 1
+"""The largest integer that every JSON parser reads exactly (RFC 8259 section 6)."""
 
 MAX_KID_CHARS: Final = 256
 """A ``kid`` is hostile input; a thumbprint has 43 characters."""
@@ -56,10 +63,21 @@ class SkippedKey:
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """The usable keys by ``kid``, and what was left out."""
+    """The usable keys by ``kid``, what was left out, and what the issuer says of the set.
+
+    Args:
+        keys: none of them is revoked.
+        skipped: what is not used, in the order of the set.
+        revoked: kids withdrawn in an emergency, for ever.
+        sequence: grows with every change of the issuer's keys; None where the issuer does not count.
+        issuer: whose keys they are by their own account; None where they give none.
+    """
 
     keys: Mapping[str, VerificationKey]
     skipped: tuple[SkippedKey, ...]
+    revoked: frozenset[str] = frozenset()
+    sequence: int | None = None
+    issuer: str | None = None
 
 
 class _Unusable(Exception):  # noqa: N818 - a reason on its way to a SkippedKey, not an error of the library
@@ -69,11 +87,13 @@ class _Unusable(Exception):  # noqa: N818 - a reason on its way to a SkippedKey,
 def parse_jwks(data: bytes) -> KeySet:
     """Read a JWK set (RFC 7517 section 5).
 
-    Two different keys under one ``kid`` are both skipped: a verifier that picked either would be guessing. The set may
-    come out empty; whether that is acceptable is the caller's question.
+    Two different keys under one ``kid`` are both skipped: a verifier that picked either would be guessing. A key that
+    the set itself calls revoked is skipped, too. The set may come out empty; whether that is acceptable is the caller's
+    question.
 
     Raises:
-        KeySetError: not strict JSON, not an object with a list ``keys``, or more than `MAX_KEYS` of them.
+        KeySetError: not strict JSON, not an object with a list ``keys``, more than `MAX_KEYS` of them, or a member
+            ``farseal`` that cannot be read: a revocation that is passed over would be a key that goes on working.
     """
     try:
         document = parse_json_object(data)
@@ -85,6 +105,7 @@ def parse_jwks(data: bytes) -> KeySet:
     if len(members) > MAX_KEYS:
         raise KeySetError(f"The key set has more than {MAX_KEYS} keys")
 
+    revoked, sequence, issuer = _publication(document)
     keys: dict[str, VerificationKey] = {}
     skipped: list[SkippedKey] = []
     by_kid: dict[str, list[tuple[int, VerificationKey]]] = {}
@@ -96,11 +117,14 @@ def parse_jwks(data: bytes) -> KeySet:
         else:
             by_kid.setdefault(key.kid, []).append((position, key))
     for kid, found in by_kid.items():
-        if len({key.public_key.public_numbers() for _, key in found}) == 1:
+        if kid in revoked:
+            skipped += [SkippedKey(position, kid, "it is revoked") for position, _ in found]
+        elif len({key.public_key.public_numbers() for _, key in found}) == 1:
             keys[kid] = found[0][1]
         else:
             skipped += [SkippedKey(position, kid, "its kid names different keys") for position, _ in found]
-    return KeySet(MappingProxyType(keys), tuple(sorted(skipped, key=lambda entry: entry.position)))
+    in_order = tuple(sorted(skipped, key=lambda entry: entry.position))
+    return KeySet(MappingProxyType(keys), in_order, revoked, sequence, issuer)
 
 
 def parse_jwk(member: object) -> VerificationKey:
@@ -141,6 +165,30 @@ def parse_jwk(member: object) -> VerificationKey:
 def is_kid(value: object) -> bool:
     """Whether this may be a ``kid``: 1 to `MAX_KID_CHARS` printable ASCII characters."""
     return type(value) is str and 0 < len(value) <= MAX_KID_CHARS and value.isascii() and value.isprintable()
+
+
+def _publication(document: dict[str, Any]) -> tuple[frozenset[str], int | None, str | None]:
+    """Revoked kids, sequence and issuer from the member ``farseal``; what else is in it is for later versions.
+
+    Raises:
+        KeySetError: the member, or one of the three in it, is not of its type or bounds.
+    """
+    said = document.get(PUBLICATION_MEMBER, {})
+    if not isinstance(said, dict):
+        raise KeySetError(f"The member {PUBLICATION_MEMBER} of the key set is not an object")
+    revoked = said.get("revoked", [])
+    if not isinstance(revoked, list) or len(revoked) > MAX_REVOKED or not all(is_kid(kid) for kid in revoked):
+        raise KeySetError(f"The revoked keys of the key set are not a list of at most {MAX_REVOKED} kids")
+    if len(set(revoked)) != len(revoked):
+        raise KeySetError("The revoked keys of the key set are named twice")
+    sequence = said.get("sequence")
+    # An exact type: bool is an int to Python.
+    if "sequence" in said and not (type(sequence) is int and 1 <= sequence <= MAX_SEQUENCE):
+        raise KeySetError(f"The sequence of the key set is not a whole number, 1 to {MAX_SEQUENCE}")
+    issuer = said.get("issuer")
+    if "issuer" in said and not (isinstance(issuer, str) and 0 < len(issuer) <= MAX_IDENTIFIER_CHARACTERS):
+        raise KeySetError("The issuer of the key set is not an identifier")
+    return frozenset(revoked), sequence, issuer
 
 
 def _sane_kid(member: object) -> str | None:

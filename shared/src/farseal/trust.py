@@ -35,7 +35,9 @@ class AgeLimits:
 class IssuerTrust:
     """The keys of one issuer as published at one moment.
 
-    ``published_at`` is in seconds since the epoch; what counts as publication is the source's to say.
+    ``published_at`` is in seconds since the epoch; what counts as publication is the source's to say. A kid among
+    ``revoked`` is withdrawn for ever, and goes before ``keys``. ``sequence`` numbers the sets of an issuer that counts
+    them: a lower one is older.
     """
 
     issuer: str
@@ -43,6 +45,8 @@ class IssuerTrust:
     published_at: int
     limits: AgeLimits = AgeLimits()
     skipped: tuple[SkippedKey, ...] = ()
+    revoked: frozenset[str] = frozenset()
+    sequence: int | None = None
 
     def age(self, now: int) -> int:
         """Seconds since publication. A publisher's clock that runs ahead gives 0, not a negative age."""

@@ -13,7 +13,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from farseal.claims import AccessClaims, check_audience, check_lifetime, parse_access_claims
 from farseal.compact import MAX_TOKEN_BYTES, UnverifiedToken, check_header, take_apart
-from farseal.errors import IssuerUnknownError, KeyUnknownError, SignatureInvalidError
+from farseal.errors import IssuerUnknownError, KeyRevokedError, KeyUnknownError, SignatureInvalidError
 from farseal.jwks import VerificationKey
 from farseal.trust import IssuerTrust, TrustSnapshot
 
@@ -92,14 +92,17 @@ def find_issuer(
 
 
 def find_key(trust: IssuerTrust, kid: str) -> VerificationKey:
-    """The issuer's key of this ``kid``.
+    """The issuer's key of this ``kid``. One that is withdrawn is so even where it is still published.
 
     Raises:
-        KeyUnknownError: it publishes none.
+        KeyRevokedError: it has been withdrawn.
+        KeyUnknownError: the issuer publishes none.
     """
+    if kid in trust.revoked:
+        raise KeyRevokedError("The key of the token has been withdrawn by its issuer")
     key = trust.keys.get(kid)
     if key is None:
-        raise KeyUnknownError("The key of the token is not one of its issuer")
+        raise KeyUnknownError("The key of the token is not one of its issuer", issuer=trust.issuer)
     return key
 
 

@@ -32,6 +32,13 @@ ISSUER_METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 RESOURCE_METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 """RFC 9728 section 3."""
 
+PUBLICATION_MEMBER: Final = "farseal"
+"""What an issuer of ours says beside ``keys`` in its key set: its name, the number of the set, the withdrawn keys.
+
+RFC 7517 section 5 lets a set have members of its own, and others pass over them. They are in the same document as the
+keys, so that no reader can see one without the other.
+"""
+
 JWKS_FILE: Final = "jwks.json"
 ISSUER_METADATA_FILE: Final = "oauth-authorization-server.json"
 """The names of the published documents in a publication directory."""

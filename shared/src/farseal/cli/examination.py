@@ -133,13 +133,13 @@ def _examine_signature(
     keys: KeySet | None,
     without_keys: str,
 ) -> None:
-    if keys is None or not keys.keys:
+    if keys is None or not (keys.keys or keys.revoked):
         examination.skip("signature", without_keys if keys is None else "the set has no usable key")
         return
     if kid is None:
         examination.skip("signature", "the header does not say how to check it")
         return
-    trust = IssuerTrust("", MappingProxyType(dict(keys.keys)), published_at=examination.at)
+    trust = IssuerTrust("", MappingProxyType(dict(keys.keys)), published_at=examination.at, revoked=keys.revoked)
     key = examination.ask("key", lambda: find_key(trust, kid))
     if key is None:
         examination.skip("signature", "there is no key to check it with")

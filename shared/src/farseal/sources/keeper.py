@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from farseal.jwks import KeySet
-from farseal.sources.source import SourceStatus
+from farseal.sources.source import IssuerStatus, SourceStatus
 from farseal.trust import AgeLimits, IssuerTrust, Judgement, TrustSnapshot
 from farseal.vocabulary import JWKS_FILE
 
@@ -44,7 +44,7 @@ class Found:
     Args:
         digest: of the key set as it was published.
         dated: when it was published by its own account, in seconds since the epoch.
-        keys: None when the digest is that of the set in force.
+        keys: None when the digest is that of the set in force. May hold no usable one: the keeper decides.
     """
 
     digest: bytes
@@ -67,6 +67,8 @@ class _Memory:
     digest: bytes = b""
     dated: int = 0
     refusal: str | None = None
+    refused: int = 0
+    rollbacks: int = 0
     reminded_at: float = 0.0
 
 
@@ -88,7 +90,6 @@ class TrustKeeper:
         self._limits = limits
         self._memories = {issuer: _Memory(origin) for issuer, origin in origins.items()}
         self._loads = 0
-        self._refused = 0
         self._clock_offset = 0.0
 
     def digest(self, issuer: str) -> bytes:
@@ -97,13 +98,18 @@ class TrustKeeper:
 
     def status(self, now: int) -> SourceStatus:
         """How it is doing at ``now``, in seconds since the epoch."""
-        refusals = [memory.refusal for memory in self._memories.values() if memory.refusal is not None]
+        memories = self._memories
+        refusals = [memory.refusal for memory in memories.values() if memory.refusal is not None]
         return SourceStatus(
             generation=self.snapshot.generation,
             loads=self._loads,
-            refused=self._refused,
+            refused=sum(memory.refused for memory in memories.values()),
             refusal="; ".join(refusals) or None,
             ages=MappingProxyType({name: trust.age(now) for name, trust in self.snapshot.issuers.items()}),
+            rollbacks=sum(memory.rollbacks for memory in memories.values()),
+            issuers=MappingProxyType(
+                {name: IssuerStatus(one.refused, one.refusal, one.rollbacks) for name, one in memories.items()}
+            ),
         )
 
     def follow_clock(self, at: Moment) -> None:
@@ -136,8 +142,13 @@ class TrustKeeper:
             if memory.refusal is not None:
                 self._warn(issuer, memory.refusal, at, again=True)
             return
-        if isinstance(outcome, Found) and self._is_rollback(issuer, outcome, at.now):
-            outcome = Refused(f"{JWKS_FILE}: dated past the limit of {self._limits.refuse_after} s")
+        if isinstance(outcome, Found) and outcome.keys is not None:
+            rollback = self._rollback(issuer, outcome.keys)
+            if rollback is not None:
+                self._keep(issuer, rollback, at, changed=changed, rollback=True)
+                return
+            unfit = self._unfit(issuer, outcome, outcome.keys, at.now)
+            outcome = outcome if unfit is None else Refused(unfit)
         if isinstance(outcome, Refused):
             self._keep(issuer, outcome.reason, at, changed=changed)
             return
@@ -149,24 +160,54 @@ class TrustKeeper:
         else:
             self._replace(issuer, outcome, outcome.keys, at.now)
 
-    def _is_rollback(self, issuer: str, found: Found, now: int) -> bool:
-        """Whether other keys, too old to be used, would take the place of keys that are not.
+    def _rollback(self, issuer: str, keys: KeySet) -> str | None:
+        """Why a set goes back behind the one in force by its number, or None.
 
-        A backup laid back, or a copy that lost its dates, would otherwise turn good trust into an outage.
+        Who lays an old set back, on purpose or not, would bring withdrawn keys back with it. The number of the set in
+        force may be used again only for the same keys: a publisher may write them otherwise, with other blanks, say.
         """
         trust = self.snapshot.issuers.get(issuer)
-        return (
-            found.keys is not None
-            and now - found.dated >= self._limits.refuse_after
+        if trust is None or trust.sequence is None or (keys.issuer is not None and keys.issuer != issuer):
+            return None
+        if keys.sequence is None:
+            return f"{JWKS_FILE}: it has no sequence, and what is in force has {trust.sequence}"
+        if keys.sequence < trust.sequence:
+            return f"{JWKS_FILE}: sequence {keys.sequence} is older than {trust.sequence}, which is in force"
+        if keys.sequence == trust.sequence and not _same(trust, keys):
+            return f"{JWKS_FILE}: another document under the same sequence {trust.sequence}"
+        return None
+
+    def _unfit(self, issuer: str, found: Found, keys: KeySet, now: int) -> str | None:
+        """Why a set that is no step back must not replace what is in force, or None.
+
+        What it withdraws is withdrawn even so: refused as a whole, it would leave a stolen key in force.
+        """
+        if keys.issuer is not None and keys.issuer != issuer:
+            return f"{JWKS_FILE}: the key set is of another issuer than {issuer}"
+        trust = self.snapshot.issuers.get(issuer)
+        # A backup laid back, or a copy that lost its dates, would otherwise turn good trust into an outage.
+        too_old = (
+            now - found.dated >= self._limits.refuse_after
             and trust is not None
             and trust.judge(now) is not Judgement.REFUSE
         )
+        if keys.keys and not too_old:
+            return None
+        if trust is not None and not keys.revoked <= trust.revoked:
+            self.snapshot = self.snapshot.with_issuer(replace(trust, revoked=trust.revoked | keys.revoked))
+            _log.warning(
+                "generation %d: %d keys of %s are revoked", self.snapshot.generation, len(keys.revoked), issuer
+            )
+        if too_old:
+            return f"{JWKS_FILE}: dated past the limit of {self._limits.refuse_after} s"
+        return f"{JWKS_FILE}: no usable key among {len(keys.skipped)}"
 
-    def _keep(self, issuer: str, refusal: str, at: Moment, *, changed: bool) -> None:
+    def _keep(self, issuer: str, refusal: str, at: Moment, *, changed: bool, rollback: bool = False) -> None:
         memory = self._memories[issuer]
         known, memory.refusal = memory.refusal == refusal, refusal
         if changed or not known:
-            self._refused += 1
+            memory.refused += 1
+            memory.rollbacks += rollback
         self._warn(issuer, refusal, at, again=known)
 
     def _renew(self, issuer: str, dated: int, now: int) -> None:
@@ -187,6 +228,8 @@ class TrustKeeper:
                 published_at=min(found.dated, now),
                 limits=self._limits,
                 skipped=keys.skipped,
+                revoked=keys.revoked,
+                sequence=keys.sequence,
             )
         )
         _log.info("generation %d: %d keys of %s", self.snapshot.generation, len(keys.keys), issuer)
@@ -209,3 +252,12 @@ class TrustKeeper:
             else "there are no keys: every token gets 503"
         )
         _log.warning("published documents in %s are not taken: %s; %s", memory.origin, refusal, kept)
+
+
+def _same(trust: IssuerTrust, keys: KeySet) -> bool:
+    """Whether a set says of keys what is in force already."""
+    if trust.revoked != keys.revoked or trust.keys.keys() != keys.keys.keys():
+        return False
+    return all(
+        key.public_key.public_numbers() == trust.keys[kid].public_key.public_numbers() for kid, key in keys.keys.items()
+    )

@@ -98,8 +98,6 @@ def _read_documents(directory: int, issuer: str, digest: bytes) -> Found | Refus
         keys = parse_jwks(jwks.content)
     except (DocumentError, DirectoryRefusedError, KeySetError) as error:
         return Refused(str(error))
-    if not keys.keys:
-        return Refused(f"{JWKS_FILE}: no usable key among {len(keys.skipped)}")
     return Found(found, jwks.modified_at, keys)
 
 

@@ -1,10 +1,99 @@
 """What every source of trust has in common, whether it reads a directory, polls a static host or is made in a test."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from farseal.trust import TrustSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """How a worker is doing with its one issuer. Times are in seconds since the epoch, by the worker's clock.
+
+    Args:
+        origin: where it looks, in words for people: a path or a URL, never with credentials.
+        next_at: when it will look again by itself; None where that is not known, or too soon to tell.
+        last_attempt_at: when it last looked.
+        last_success_at: when a look last came to its end, whatever was found. A document that was read and refused is
+            the keeper's to report, not a failure of the worker.
+        attempts: looks since the start.
+        failures: those that came to no end.
+        failure: why the last one did not; None after one that did. Quotes nothing that was received.
+        from_disk: whether what is in force came from a copy on the disk, and not yet from its origin.
+    """
+
+    origin: str
+    next_at: int | None = None
+    last_attempt_at: int | None = None
+    last_success_at: int | None = None
+    attempts: int = 0
+    failures: int = 0
+    failure: str | None = None
+    from_disk: bool = False
+
+
+class Worker(Protocol):
+    """Brings the documents of one issuer to a `TrustKeeper`, in the background of an event loop.
+
+    A worker is made with the keeper that it feeds, and calls ``follow_clock`` and ``learn`` there, from the loop's
+    thread only. Several workers share one keeper; none knows another, and the trouble of one is no other's.
+    """
+
+    @property
+    def issuer(self) -> str:
+        """Whose documents it brings; one of those that the keeper was made for."""
+        ...
+
+    async def start(self) -> None:
+        """Look once, so that the first request finds trust where there is some, then go on in the background.
+
+        Bounded in time. Nothing to be found is not an error: a service must be able to start while its issuer is down.
+
+        Raises:
+            RuntimeError: it runs already.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """End the background work and give back what it holds. Nothing is taught afterwards. Twice is once."""
+        ...
+
+    def hint(self) -> None:
+        """Somebody met a kid that is unknown: look sooner, as far as the worker's own bounds allow.
+
+        Called on the way of a request, with whatever kids strangers write: never blocks, awaits, raises or queues, and
+        however often it is called, the looks that follow are bounded. Before `start` and after `stop` it does nothing.
+        """
+        ...
+
+    def state(self) -> WorkerState:
+        """How it is doing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerStatus:
+    """What became of the documents of one issuer.
+
+    Args:
+        refused: how often what was found was not taken, and the set before it kept.
+        refusal: why what is there now is not taken; None while all is well.
+        rollbacks: how many of the refused were older than the set in force, or another under its number.
+    """
+
+    refused: int = 0
+    refusal: str | None = None
+    rollbacks: int = 0
+
+
+def _issuers() -> Mapping[str, IssuerStatus]:
+    return MappingProxyType({})
+
+
+def _workers() -> Mapping[str, WorkerState]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +105,10 @@ class SourceStatus:
         loads: how often a set of keys was taken into force; a mere change of its age does not count.
         refused: how often what was found was not taken, and the set before it kept.
         refusal: why what is there now is not taken; None while all is well.
-        ages: seconds since publication, for each issuer.
+        ages: seconds since publication, for each issuer that has any.
+        rollbacks: how many of the refused were older than the set in force, or another under its number.
+        issuers: the same by issuer, for each that the source was made for; empty where a source does not tell.
+        workers: how those that bring the documents are doing, by issuer; empty where a source does not tell.
     """
 
     generation: int
@@ -24,6 +116,9 @@ class SourceStatus:
     refused: int
     refusal: str | None
     ages: Mapping[str, int]
+    rollbacks: int = 0
+    issuers: Mapping[str, IssuerStatus] = field(default_factory=_issuers)
+    workers: Mapping[str, WorkerState] = field(default_factory=_workers)
 
 
 class TrustSource(Protocol):
@@ -47,6 +142,14 @@ class TrustSource(Protocol):
 
     async def stop(self) -> None:
         """End the background work. The snapshot stays readable."""
+        ...
+
+    def hint(self, issuer: str) -> None:
+        """A token of this issuer names a key that is not known: it may be worth a look before the next one is due.
+
+        Called on the way of a request: never blocks, awaits or raises. Strangers can bring it about as often as they
+        like, so what follows from it must be bounded.
+        """
         ...
 
     def status(self) -> SourceStatus:
