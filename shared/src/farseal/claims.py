@@ -23,6 +23,9 @@ MAX_IDENTIFIER_CHARS: Final = 1024
 MAX_LIST_ITEMS: Final = 256
 """Of ``aud``, ``scope``, ``roles``, ``groups`` and ``entitlements``."""
 
+MAPPABLE_CLAIMS: Final = ("scope", "roles", "groups", "entitlements", "client_id")
+"""What issuers call by names of their own. What decides whose token it is, for whom and how long, is never mapped."""
+
 _NONE: Final[frozenset[str]] = frozenset()
 _NO_CLAIMS: Final[Mapping[str, Any]] = MappingProxyType({})
 _TYPED: Final = frozenset(
@@ -86,6 +89,26 @@ def parse_access_claims(payload: Mapping[str, Any]) -> AccessClaims:
         session_id=_identifier("sid", payload["sid"]) if "sid" in payload else None,
         extra=MappingProxyType(extra) if extra else _NO_CLAIMS,
     )
+
+
+def mapped_claims(payload: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
+    """The payload of an issuer that has other names for some claims, in ours. To be read by `parse_access_claims`.
+
+    A claim of ours that is mapped comes from the issuer's alone: what the token has under our name is not looked at,
+    for it means something else there. The issuer's own claim stays beside it. A list of scope-tokens is taken for a
+    ``scope``, because those who have another name for it tend to write it so; everything else keeps its type, and is
+    required or not as ever.
+
+    Args:
+        payload: of a token whose signature has been verified.
+        names: ours, one of `MAPPABLE_CLAIMS`, to the issuer's.
+    """
+    mapped = {name: value for name, value in payload.items() if name not in names}
+    for ours, theirs in names.items():
+        if theirs in payload:
+            value = payload[theirs]
+            mapped[ours] = _one_text(value) if ours == "scope" and type(value) is list else value
+    return mapped
 
 
 def check_lifetime(claims: AccessClaims, *, now: int, leeway: int) -> None:
@@ -155,6 +178,12 @@ def _scopes(value: object) -> frozenset[str]:
         return frozenset(split_scope(value))
     except ValueError:
         raise MalformedClaimsError("The scope claim is not scopes with single spaces between them") from None
+
+
+def _one_text(items: list[object]) -> object:
+    """Scope-tokens as one ``scope``; the list itself, to be refused, where an item is not one token."""
+    texts = [item for item in items if type(item) is str and item and " " not in item]
+    return " ".join(texts) if len(texts) == len(items) else items
 
 
 def _names(name: str, value: object) -> frozenset[str]:

@@ -6,18 +6,54 @@ as text, the last of duplicate members, and a JSON parse of the header for each 
 algorithm over `cryptography`; the strict parsing before it is `farseal.compact`, the claims after it `farseal.claims`.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
 
 from jwt.algorithms import RSAAlgorithm
 
-from farseal.claims import AccessClaims, check_audience, check_lifetime, parse_access_claims
+from farseal.claims import (
+    MAPPABLE_CLAIMS,
+    AccessClaims,
+    check_audience,
+    check_lifetime,
+    mapped_claims,
+    parse_access_claims,
+)
 from farseal.compact import MAX_TOKEN_BYTES, UnverifiedToken, check_header, take_apart
 from farseal.errors import IssuerUnknownError, KeyRevokedError, KeyUnknownError, SignatureInvalidError
 from farseal.jwks import VerificationKey
 from farseal.trust import IssuerTrust, TrustSnapshot
 
 _RS256: Final = RSAAlgorithm(RSAAlgorithm.SHA256)
+
+
+def _no_names() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+def _nothing_else() -> "Mapping[str, IssuerExpectations]":
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerExpectations:
+    """What is expected of the tokens of one issuer, where it differs from the others.
+
+    Args:
+        audience: as the issuer knows this service; compared byte for byte with ``aud``.
+        claims: our name of a claim to the issuer's, for those of `MAPPABLE_CLAIMS` that it calls otherwise.
+    """
+
+    audience: str
+    claims: Mapping[str, str] = field(default_factory=_no_names)
+
+    def __post_init__(self) -> None:
+        if not self.audience:
+            raise ValueError("an audience is needed")
+        if not set(self.claims) <= set(MAPPABLE_CLAIMS) or not all(self.claims.values()):
+            raise ValueError(f"only {', '.join(MAPPABLE_CLAIMS)} are mapped, to a name each")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +65,22 @@ class Expectations:
         issuers: the identifiers of the issuers it trusts; compared byte for byte with ``iss``, never dialled.
         leeway: seconds of clock skew to forgive, applied to every time claim.
         max_token_bytes: longer tokens are refused before anything is decoded.
+        of_issuers: what is expected of an issuer's tokens instead, for those that differ; each is among ``issuers``.
     """
 
     audience: str
     issuers: frozenset[str]
     leeway: int = 30
     max_token_bytes: int = MAX_TOKEN_BYTES
+    of_issuers: Mapping[str, IssuerExpectations] = field(default_factory=_nothing_else)
 
     def __post_init__(self) -> None:
         if not self.audience or not self.issuers or not all(self.issuers):
             raise ValueError("an audience and at least one issuer are needed")
         if self.leeway < 0 or self.max_token_bytes <= 0:
             raise ValueError("leeway is 0 or more, max_token_bytes above 0")
+        if not self.issuers.issuperset(self.of_issuers):
+            raise ValueError("an issuer that is not trusted needs no expectations")
 
 
 class Verifier:
@@ -70,8 +110,9 @@ class Verifier:
         kid = check_header(unverified.header)
         trust = find_issuer(unverified, snapshot, expected.issuers, now=now)
         check_signature(unverified, find_key(trust, kid))
-        claims = parse_access_claims(unverified.payload)
-        check_audience(claims, expected.audience)
+        own = expected.of_issuers.get(trust.issuer)
+        claims = parse_access_claims(in_our_names(unverified.payload, own))
+        check_audience(claims, expected.audience if own is None else own.audience)
         check_lifetime(claims, now=now, leeway=expected.leeway)
         return claims
 
@@ -104,6 +145,11 @@ def find_key(trust: IssuerTrust, kid: str) -> VerificationKey:
     if key is None:
         raise KeyUnknownError("The key of the token is not one of its issuer", issuer=trust.issuer)
     return key
+
+
+def in_our_names(payload: Mapping[str, Any], own: IssuerExpectations | None) -> Mapping[str, Any]:
+    """The payload with the claims under the names that RFC 9068 gives them; itself where nothing is mapped."""
+    return payload if own is None or not own.claims else mapped_claims(payload, own.claims)
 
 
 def check_signature(unverified: UnverifiedToken, key: VerificationKey) -> None:

@@ -15,16 +15,19 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from watchfiles import awatch
 
 from farseal.clock import Clock, now
 from farseal.sources.keeper import Moment, TrustKeeper
 from farseal.sources.reading import Reading, read_directory
-from farseal.sources.source import SourceStatus
-from farseal.trust import AgeLimits, TrustSnapshot
+from farseal.sources.several import Sources
+from farseal.sources.source import WorkerState
+from farseal.trust import AgeLimits
 
 POLL_SECONDS: Final = 0.5
 """Half of the second within which a change must be in force."""
@@ -36,34 +39,31 @@ _log = logging.getLogger("farseal")
 _events_log = logging.getLogger("watchfiles.main")
 
 
-class DirectorySource:
-    """Keeps a snapshot of the one issuer whose documents a directory carries.
-
-    An async context manager, or `start` and `stop`. ``snapshot`` may be read from any thread at any time.
+class DirectoryWorker:
+    """Brings a keeper the documents of the one issuer that a directory carries: a `farseal.sources.Worker`.
 
     Args:
+        keeper: to be fed.
+        issuer: whose documents they are. A metadata document or a key set that names another condemns the whole
+            directory.
         directory: holds ``jwks.json``, and ``oauth-authorization-server.json`` where the publisher writes it. It
             need not exist yet.
-        issuer: whose documents they are. A metadata document that names another issuer condemns the whole directory.
-        limits: of the age. A set counts as published when its ``jwks.json`` was last modified; once it was seen so
-            dated, an older date on the same keys does not make them older. A file from the future counts from the
-            moment it was found.
         clock: seconds since the epoch.
         poll_seconds: between two looks.
     """
 
     def __init__(
         self,
-        directory: Path,
+        keeper: TrustKeeper,
         issuer: str,
-        limits: AgeLimits = AgeLimits(),  # noqa: B008 - frozen
+        directory: Path,
         *,
         clock: Clock = now,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self.directory = directory
         self.issuer = issuer
-        self._keeper = TrustKeeper({issuer: str(directory)}, limits)
+        self.directory = directory
+        self._keeper = keeper
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._wake = asyncio.Event()
@@ -73,11 +73,7 @@ class DirectorySource:
         self._reader: ThreadPoolExecutor | None = None
         self._last: Reading | None = None
         self._hinted_at = 0.0
-
-    @property
-    def snapshot(self) -> TrustSnapshot:
-        """What is trusted now."""
-        return self._keeper.snapshot
+        self._state = WorkerState(str(directory))
 
     async def start(self) -> None:
         """Read the directory once, then watch it.
@@ -95,7 +91,7 @@ class DirectorySource:
         )
 
     async def stop(self) -> None:
-        """End the watching. The snapshot stays."""
+        """End the watching."""
         tasks, self._tasks = self._tasks, ()
         for task in tasks:
             task.cancel()
@@ -103,23 +99,16 @@ class DirectorySource:
         if self._reader is not None:
             self._reader.shutdown(wait=False)
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None:
-        await self.stop()
-
-    def hint(self, issuer: str) -> None:
+    def hint(self) -> None:
         """Look now. A look reads no file that has not changed, and hints within `HINT_SECONDS` are one."""
         at = time.monotonic()
-        if issuer == self.issuer and at - self._hinted_at >= HINT_SECONDS:
+        if at - self._hinted_at >= HINT_SECONDS:
             self._hinted_at = at
             self._wake.set()
 
-    def status(self) -> SourceStatus:
-        """How it is doing, by the source's own clock."""
-        return self._keeper.status(self._clock())
+    def state(self) -> WorkerState:
+        """How it is doing."""
+        return self._state
 
     async def _poll(self) -> None:
         while True:
@@ -129,9 +118,11 @@ class DirectorySource:
             self._wake.clear()
             try:
                 await self._refresh()
-            except Exception:  # noqa: BLE001 - logged below
+            except Exception as error:  # noqa: BLE001 - logged below
                 # The watch must outlive whatever this was: a source that died silently would age unnoticed.
                 _log.exception("looking at %s failed", self.directory)
+                failures = self._state.failures + 1
+                self._state = replace(self._state, failures=failures, failure=type(error).__name__)
 
     async def _listen(self) -> None:
         """Turn file system events into early looks. Losing them costs promptness and nothing else."""
@@ -158,6 +149,7 @@ class DirectorySource:
     async def _refresh(self) -> None:
         self._keeper.follow_clock(self._moment())
         before = self._last
+        self._state = replace(self._state, attempts=self._state.attempts + 1, last_attempt_at=self._clock())
         reading = await asyncio.get_running_loop().run_in_executor(
             self._reader,
             read_directory,
@@ -167,6 +159,8 @@ class DirectorySource:
             before,
             self._keeper.digest(self.issuer),
         )
+        at = self._clock()
+        self._state = replace(self._state, last_success_at=at, next_at=at + ceil(self._poll_seconds), failure=None)
         if reading is None:
             self._keeper.learn(self.issuer, None, self._moment())
             return
@@ -178,3 +172,29 @@ class DirectorySource:
 
     def _moment(self) -> Moment:
         return Moment(self._clock(), time.monotonic())
+
+
+class DirectorySource(Sources):
+    """Keeps a snapshot of the one issuer whose documents a directory carries: a keeper and its `DirectoryWorker`.
+
+    Args:
+        directory, issuer, clock, poll_seconds: as of the worker.
+        limits: of the age. A set counts as published when its ``jwks.json`` was last modified; once it was seen so
+            dated, an older date on the same keys does not make them older. A file from the future counts from the
+            moment it was found.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        issuer: str,
+        limits: AgeLimits = AgeLimits(),  # noqa: B008 - frozen
+        *,
+        clock: Clock = now,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        keeper = TrustKeeper({issuer: str(directory)}, limits)
+        worker = DirectoryWorker(keeper, issuer, directory, clock=clock, poll_seconds=poll_seconds)
+        super().__init__(keeper, (worker,), clock=clock)
+        self.directory = directory
+        self.issuer = issuer

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from farseal.jwks import KeySet
-from farseal.sources.source import IssuerStatus, SourceStatus
+from farseal.sources.source import NO_WORKERS, IssuerStatus, SourceStatus, WorkerState
 from farseal.trust import AgeLimits, IssuerTrust, Judgement, TrustSnapshot
 from farseal.vocabulary import JWKS_FILE
 
@@ -96,8 +96,8 @@ class TrustKeeper:
         """Of the key set in force; empty where there is none."""
         return self._memories[issuer].digest
 
-    def status(self, now: int) -> SourceStatus:
-        """How it is doing at ``now``, in seconds since the epoch."""
+    def status(self, now: int, workers: Mapping[str, WorkerState] = NO_WORKERS) -> SourceStatus:
+        """How it is doing at ``now``, in seconds since the epoch, with the states of those that feed it."""
         memories = self._memories
         refusals = [memory.refusal for memory in memories.values() if memory.refusal is not None]
         return SourceStatus(
@@ -110,6 +110,7 @@ class TrustKeeper:
             issuers=MappingProxyType(
                 {name: IssuerStatus(one.refused, one.refusal, one.rollbacks) for name, one in memories.items()}
             ),
+            workers=workers,
         )
 
     def follow_clock(self, at: Moment) -> None:

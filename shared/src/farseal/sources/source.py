@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from farseal.trust import TrustSnapshot
 
@@ -88,12 +88,9 @@ class IssuerStatus:
     rollbacks: int = 0
 
 
-def _issuers() -> Mapping[str, IssuerStatus]:
-    return MappingProxyType({})
-
-
-def _workers() -> Mapping[str, WorkerState]:
-    return MappingProxyType({})
+NO_ISSUERS: Final[Mapping[str, IssuerStatus]] = MappingProxyType({})
+NO_WORKERS: Final[Mapping[str, WorkerState]] = MappingProxyType({})
+"""Of a source that does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +114,8 @@ class SourceStatus:
     refusal: str | None
     ages: Mapping[str, int]
     rollbacks: int = 0
-    issuers: Mapping[str, IssuerStatus] = field(default_factory=_issuers)
-    workers: Mapping[str, WorkerState] = field(default_factory=_workers)
+    issuers: Mapping[str, IssuerStatus] = field(default_factory=lambda: NO_ISSUERS)
+    workers: Mapping[str, WorkerState] = field(default_factory=lambda: NO_WORKERS)
 
 
 class TrustSource(Protocol):
