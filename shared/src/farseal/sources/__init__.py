@@ -1,16 +1,29 @@
 """Where published documents come from, in the background: the verifier's only I/O, never on the way of a request."""
 
+from farseal.sources.address import AddressError, AddressPolicy
+from farseal.sources.fetch import Timeouts
 from farseal.sources.file import DirectorySource, DirectoryWorker
+from farseal.sources.http import HttpWorker
+from farseal.sources.http_source import HttpSource
 from farseal.sources.keeper import TrustKeeper
+from farseal.sources.options import HttpOptions
+from farseal.sources.schedule import Schedule
 from farseal.sources.several import Sources
 from farseal.sources.source import IssuerStatus, SourceStatus, TrustSource, Worker, WorkerState
 
 __all__ = [
+    "AddressError",
+    "AddressPolicy",
     "DirectorySource",
     "DirectoryWorker",
+    "HttpOptions",
+    "HttpSource",
+    "HttpWorker",
     "IssuerStatus",
+    "Schedule",
     "SourceStatus",
     "Sources",
+    "Timeouts",
     "TrustKeeper",
     "TrustSource",
     "Worker",
