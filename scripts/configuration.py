@@ -36,7 +36,10 @@ This page is written by `python -m scripts.configuration` from the settings clas
 SECTIONS: Final[tuple[tuple[str, str, str, type[object]], ...]] = (
     (
         "Every resource server",
-        "Whose tokens it takes, and where the published documents are. The issuer is compared, never dialled.",
+        """\
+Whose tokens it takes, and where the published documents are. The issuer is compared and never dialled, but with
+`FARSEAL_TRUST_DISCOVERY`, and then in the background. What `FARSEAL_ISSUERS_FILE` holds is shown under
+[several issuers](../shared/README.md#several-issuers).""",
         "FARSEAL_",
         TrustSettings,
     ),
@@ -65,13 +68,19 @@ def shown(default: str) -> str:
     return f"`{relative}`" if relative else "-"
 
 
+IN_CODE_ONLY: Final = frozenset({"TrustSettings.issuers"})
+"""Fields that an operator sets otherwise: several issuers are in the file that FARSEAL_ISSUERS_FILE names."""
+
+
 def undocumented() -> list[str]:
     """Fields of a settings class that no operator can set or read about: there should be none."""
     return [
         f"{cls.__name__}.{field.name}"
         for _, _, prefix, cls in SECTIONS
         for field in dataclasses.fields(cls)  # type: ignore[arg-type]  # each is a dataclass
-        if prefix + field.name.upper() not in {doc.name for doc in describe(cls, prefix)}
+        if field.init
+        and f"{cls.__name__}.{field.name}" not in IN_CODE_ONLY
+        and prefix + field.name.upper() not in {doc.name for doc in describe(cls, prefix)}
     ]
 
 

@@ -631,7 +631,7 @@ async def test_readiness_warns_of_documents_that_are_not_taken(aiohttp_client, d
 
 
 async def test_trust_may_come_from_a_source_of_ones_own(aiohttp_client, settings, issuer) -> None:
-    """Anything with a snapshot, a start, a stop and a status; here one that holds nothing."""
+    """Anything with a snapshot, a start, a stop, a hint and a status; here one that holds nothing."""
 
     class Nothing:
         snapshot = TrustSnapshot()
@@ -642,6 +642,9 @@ async def test_trust_may_come_from_a_source_of_ones_own(aiohttp_client, settings
 
         async def stop(self) -> None:
             self.said.append("stop")
+
+        def hint(self, issuer: str) -> None:
+            self.said.append(issuer)
 
         def status(self) -> SourceStatus:
             return SourceStatus(0, 0, 0, None, {})

@@ -137,12 +137,14 @@ class RoleInsufficientError(ForbiddenError):
 class TrustUnavailableError(FarsealError):
     """Nobody can tell whether the token is good: there are no keys, or they are older than their limit.
 
-    Answered with 503 and ``Retry-After: retry_after`` (seconds), never with 401.
+    Answered with 503 and ``Retry-After: retry_after`` (seconds), never with 401. ``issuer`` is the one, where it is
+    known; it is one of those that are trusted.
     """
 
     code: ClassVar[str] = "trust_unavailable"
     status: ClassVar[int] = 503
 
-    def __init__(self, message: str, *, retry_after: int = 5) -> None:
+    def __init__(self, message: str, *, retry_after: int = 5, issuer: str | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.issuer = issuer

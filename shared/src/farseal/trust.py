@@ -86,7 +86,7 @@ class TrustSnapshot:
         """
         trust = self.issuers.get(issuer)
         if trust is None:
-            raise TrustUnavailableError("No keys of the issuer have been read yet")
+            raise TrustUnavailableError("No keys of the issuer have been read yet", issuer=issuer)
         if trust.judge(now) is Judgement.REFUSE:
-            raise TrustUnavailableError("The keys of the issuer are older than their limit")
+            raise TrustUnavailableError("The keys of the issuer are older than their limit", issuer=issuer)
         return trust

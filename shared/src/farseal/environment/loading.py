@@ -109,8 +109,11 @@ def load(
     """
     faults: list[str] = []
     found = gather(environ, prefix, read=read, faults=faults)
+    # Those that are given in code alone are among them: a rule may ask for one.
     values: dict[str, Any] = {
-        field.name: field.default for field, _ in _fields(cls) if field.default is not dataclasses.MISSING
+        field.name: field.default
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]  # a dataclass, by contract
+        if field.init and field.default is not dataclasses.MISSING
     }
     known: list[str] = []
     for field, declared in _fields(cls):

@@ -1,17 +1,19 @@
-"""What a service says about the tokens it takes. Made in code, or read from ``FARSEAL_*`` variables."""
+"""Whose tokens a service takes, for what, and how old the published documents may get."""
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from farseal.environment import SettingsError, broken_rules, load, path, rule, seconds, setting, url
+from farseal.environment.variables import gather, read_text
 from farseal.identifiers import issuer_identifier, quotable, resource_identifier
+from farseal.settings.issuer import IssuerSettings
+from farseal.settings.origins import ORIGINS, PREFIX, OriginSettings, issuers_of
 from farseal.trust import AgeLimits
 from farseal.verify import Expectations
-
-PREFIX: Final = "FARSEAL_"
 
 MAX_LEEWAY_SECONDS: Final = 300
 """More than this is not clock skew; it is a longer life for every token."""
@@ -25,16 +27,20 @@ def realm_text(value: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustSettings:
-    """Whose tokens are taken, for what, and how old the published documents may get.
+class TrustSettings(OriginSettings):
+    """Whose tokens are taken, for what, where the published documents are, and how old they may get.
+
+    One issuer is described by ``issuer`` and one of ``trust_directory``, ``trust_url`` and ``trust_discovery``; several
+    by ``issuers_file``, or in code by ``issuers``. An application that brings a source of its own may leave out where
+    the documents are.
+
+    ``trusted`` is every issuer, however it was given.
 
     Raises:
         SettingsError: at construction, with every fault at once.
     """
 
-    issuer: str = setting("Issuer whose tokens are taken, as in iss", unit="URL", parse=issuer_identifier)
     audience: str = setting("This service, as in aud", unit="URI", parse=resource_identifier)
-    trust_directory: Path = setting("Directory of published documents", unit="path", parse=path)
     leeway_seconds: int = setting(
         "Clock skew to forgive", unit="seconds", default=30, parse=seconds(0, MAX_LEEWAY_SECONDS)
     )
@@ -52,24 +58,45 @@ class TrustSettings:
         parse=url(),
     )
     realm: str = setting("realm of the challenges", default="farseal", parse=realm_text)
+    trusted: tuple[IssuerSettings, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.init}
         if faults := (*_unfit(values), *broken_rules(type(self), values, PREFIX)):
             raise SettingsError(faults)
+        object.__setattr__(self, "trusted", issuers_of(self))
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str], *, also: Collection[str] = ()) -> Self:
+    def from_environ(cls, environ: Mapping[str, str], *, also: Collection[str] = (), own_source: bool = False) -> Self:
         """Read the ``FARSEAL_*`` variables of ``environ``.
 
         Args:
             environ: such as ``os.environ``.
             also: ``FARSEAL_*`` names that belong to somebody else.
+            own_source: whether the application brings its source of trust, so that no variable needs to name one.
 
         Raises:
             SettingsError: with every fault at once.
         """
-        return load(cls, environ, PREFIX, also=also)
+        named = gather(environ, PREFIX, read=read_text, faults=[])
+        missing: list[str] = []
+        if not own_source and not any(PREFIX + origin.upper() in named for origin in ORIGINS):
+            others = ", ".join(PREFIX + origin.upper() for origin in ORIGINS[1:])
+            missing.append(f"{PREFIX}TRUST_DIRECTORY: is not set, nor is one of {others}")
+        try:
+            settings = load(cls, environ, PREFIX, also=also)
+        except SettingsError as error:
+            raise SettingsError((*error.faults, *missing)) from None
+        if missing:
+            raise SettingsError(missing)
+        return settings
+
+    @rule("trust_url", "trust_discovery", "refresh_ceiling_seconds", "refuse_after_seconds")
+    def refreshed_in_time(self) -> Iterator[str]:
+        """Documents are fetched again before they are refused for their age."""
+        fetched = self.trust_url is not None or self.trust_discovery
+        if fetched and self.refresh_ceiling_seconds >= self.refuse_after_seconds:
+            yield f"REFRESH_CEILING_SECONDS: must be less than {PREFIX}REFUSE_AFTER_SECONDS"
 
     @rule("stale_after_seconds", "refuse_after_seconds")
     def ages(self) -> Iterator[str]:
@@ -85,7 +112,14 @@ class TrustSettings:
     @property
     def expectations(self) -> Expectations:
         """What the verifier holds every token to."""
-        return Expectations(self.audience, frozenset({self.issuer}), leeway=self.leeway_seconds)
+        return Expectations(
+            self.audience,
+            frozenset(one.issuer for one in self.trusted),
+            leeway=self.leeway_seconds,
+            of_issuers=MappingProxyType(
+                {one.issuer: one.expectations(self.audience) for one in self.trusted if one.audience or one.claims}
+            ),
+        )
 
 
 _CHECKS: Final[Mapping[str, Any]] = {
@@ -106,5 +140,6 @@ def _unfit(values: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{PREFIX}{name.upper()}: {error}"
     if not 0 <= values["leeway_seconds"] <= MAX_LEEWAY_SECONDS:
         yield f"{PREFIX}LEEWAY_SECONDS: must be whole seconds, 0 to {MAX_LEEWAY_SECONDS}"
-    if values["stale_after_seconds"] < 1:
-        yield f"{PREFIX}STALE_AFTER_SECONDS: must be whole seconds, 1 or more"
+    for name in ("stale_after_seconds", "refresh_floor_seconds", "refresh_ceiling_seconds"):
+        if values[name] < 1:
+            yield f"{PREFIX}{name.upper()}: must be whole seconds, 1 or more"

@@ -26,8 +26,8 @@ from aiohttp import web
 
 from farseal.access import AccessRules
 from farseal.clock import Clock, now
-from farseal.settings import TrustSettings
-from farseal.sources import DirectorySource, TrustSource
+from farseal.settings import TrustSettings, source_of
+from farseal.sources import TrustSource
 from farseal.web.guard import GUARD, Guard
 from farseal.web.principal import Principal, principal
 from farseal.web.requirement import requires
@@ -68,14 +68,15 @@ def setup(
         settings: whose tokens are taken, for what.
         rules: access rules, parsed or as text; None takes ``settings.access_rules_file``, or no rules at all.
         clock: seconds since the epoch.
-        readiness: told ``trust`` while there are no keys to be relied on, and as a warning ``documents`` while what
-            is published is not taken or has fallen behind.
-        source: where trust comes from; a `DirectorySource` over ``settings.trust_directory`` unless given.
+        readiness: told ``trust`` while there is no issuer whose keys can be relied on, and as a warning ``documents``
+            while what is published by one of them is not taken, cannot be fetched, or has fallen behind.
+        source: where trust comes from; what ``settings`` describe unless given.
 
     Raises:
         RuntimeError: called twice, or too late.
         AccessRulesError: the rules have faults. Those that need the routes to be seen come when the server starts.
-        SettingsError: the rules file cannot be read, or rules are given twice.
+        SettingsError: the rules file cannot be read, or rules are given twice; there is no source, and the settings
+            do not say where the documents of an issuer are.
     """
     if GUARD in app:
         raise RuntimeError("farseal.web.setup() was called on this application before")
@@ -85,7 +86,7 @@ def setup(
         settings,
         rules_for(settings, rules),
         clock,
-        source or DirectorySource(settings.trust_directory, settings.issuer, settings.limits, clock=clock),
+        source if source is not None else source_of(settings, clock=clock),
     )
     app[GUARD] = guard
     for path in guard.places.paths:

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -14,13 +14,14 @@ from farseal.clock import Clock
 from farseal.errors import (
     FarsealError,
     ForbiddenError,
+    KeyUnknownError,
     ScopeInsufficientError,
     TrustUnavailableError,
     VerificationError,
 )
 from farseal.problems import problem
 from farseal.settings import TrustSettings
-from farseal.sources import TrustSource
+from farseal.sources import SourceStatus, TrustSource
 from farseal.trust import Judgement
 from farseal.verify import Verifier
 from farseal.vocabulary import RESOURCE_METADATA_PATH
@@ -50,7 +51,8 @@ class Guard:
         self.counts: Counter[str] = Counter()
         self._clock = clock
         self._verifier = Verifier(settings.expectations)
-        self._reminded_at = 0
+        self._issuers = tuple(one.issuer for one in settings.trusted)
+        self._reminded: dict[str, int] = {}
         self._metadata_body = b""
         self.places = places(settings.audience)
 
@@ -100,23 +102,52 @@ class Guard:
         )
 
     async def unready(self) -> str | None:
-        """Why tokens cannot be judged, or None."""
-        trust = self.source.snapshot.issuers.get(self.settings.issuer)
-        if trust is None:
-            return "no keys of the issuer have been read"
-        if trust.judge(self._clock()) is Judgement.REFUSE:
-            return "the keys of the issuer are older than their limit"
-        return None
+        """Why no token at all can be judged, or None.
+
+        One issuer that can be judged keeps the service ready: those who come with its tokens must not be turned away
+        for the trouble of another, which is shown as a warning.
+        """
+        at = self._clock()
+        reasons = {issuer: self._unusable(issuer, at) for issuer in self._issuers}
+        if any(reason is None for reason in reasons.values()):
+            return None
+        return "; ".join(self._of(issuer, reason) for issuer, reason in reasons.items() if reason is not None)
 
     async def fallen_behind(self) -> str | None:
         """Why the keys in use may not be the latest, or None. Requests go on; somebody should look."""
-        if (refusal := self.source.status().refusal) is not None:
-            return f"what is published is not taken: {refusal}"
-        trust = self.source.snapshot.issuers.get(self.settings.issuer)
-        # No age in the words: a reason that changes with every probe would be logged with every probe.
-        if trust is not None and trust.judge(self._clock()) is not Judgement.USE:
-            return f"the keys of the issuer are older than {trust.limits.warn_after} s"
+        at, status = self._clock(), self.source.status()
+        found = [self._of(issuer, words) for issuer in self._issuers for words in self._behind(issuer, status, at)]
+        if not status.issuers and status.refusal is not None:
+            found.insert(0, f"what is published is not taken: {status.refusal}")
+        return "; ".join(found) or None
+
+    def _behind(self, issuer: str, status: SourceStatus, at: int) -> Iterator[str]:
+        """What is amiss with one issuer.
+
+        No age in the words: a reason that changes with every probe would be logged with every probe.
+        """
+        its, worker = status.issuers.get(issuer), status.workers.get(issuer)
+        if its is not None and its.refusal is not None:
+            yield f"what is published is not taken: {its.refusal}"
+        if worker is not None and worker.failure is not None:
+            yield f"what is published cannot be had: {worker.failure}"
+        trust = self.source.snapshot.issuers.get(issuer)
+        if trust is not None and trust.judge(at) is not Judgement.USE:
+            yield f"the keys of the issuer are older than {trust.limits.warn_after} s"
+        elif trust is None and len(self._issuers) > 1:
+            yield "no keys of the issuer have been read"
+
+    def _unusable(self, issuer: str, at: int) -> str | None:
+        trust = self.source.snapshot.issuers.get(issuer)
+        if trust is None:
+            return "no keys of the issuer have been read"
+        if trust.judge(at) is Judgement.REFUSE:
+            return "the keys of the issuer are older than their limit"
         return None
+
+    def _of(self, issuer: str, words: str) -> str:
+        """The words, with the name of the issuer where there are several."""
+        return words if len(self._issuers) == 1 else f"{issuer}: {words}"
 
     def _admit(self, request: web.Request) -> web.Response | None:
         """Let a request on to its handler, or answer it.
@@ -139,8 +170,15 @@ class Guard:
         if token is None:
             return self._anonymous()
         at = self._clock()
-        bearer = Principal.of(self._verifier.verify(token, self.source.snapshot, now=at))
-        self._watch_age(at)
+        try:
+            claims = self._verifier.verify(token, self.source.snapshot, now=at)
+        except KeyUnknownError as error:
+            # The one refusal that a look at what is published might undo; the caller does not wait for it.
+            if error.issuer is not None:
+                self.source.hint(error.issuer)
+            raise
+        bearer = Principal.of(claims)
+        self._watch_age(claims.issuer, at)
         if needs is not None:
             check_needs(bearer, needs)
         elif match.http_exception is None:
@@ -174,13 +212,15 @@ class Guard:
 
     def _cannot_tell(self, error: TrustUnavailableError) -> web.Response:
         self.counts[error.code] += 1
-        self._remind(self._clock(), "%s: tokens of %s get 503", error, self.settings.issuer)
+        of = error.issuer or ", ".join(self._issuers)
+        self._remind(of, self._clock(), "%s: tokens of %s get 503", error, of)
         return problem(error.status, error.code, detail=str(error), headers={hdrs.RETRY_AFTER: str(error.retry_after)})
 
-    def _watch_age(self, at: int) -> None:
-        trust = self.source.snapshot.issuers.get(self.settings.issuer)
+    def _watch_age(self, issuer: str, at: int) -> None:
+        trust = self.source.snapshot.issuers.get(issuer)
         if trust is not None and trust.judge(at) is Judgement.WARN:
             self._remind(
+                issuer,
                 at,
                 "the keys of %s are %d s old, refused from %d s",
                 trust.issuer,
@@ -188,9 +228,9 @@ class Guard:
                 trust.limits.refuse_after,
             )
 
-    def _remind(self, at: int, message: str, *args: object) -> None:
-        if abs(at - self._reminded_at) >= REMINDER_SECONDS:
-            self._reminded_at = at
+    def _remind(self, issuer: str, at: int, message: str, *args: object) -> None:
+        if abs(at - self._reminded.get(issuer, 0)) >= REMINDER_SECONDS:
+            self._reminded[issuer] = at
             _log.warning(message, *args)
 
 

@@ -48,7 +48,7 @@ def document(settings: TrustSettings, scopes: Iterable[str]) -> bytes:
     """The metadata itself (section 2). ``jwks_uri`` is about keys of the service's own, not of the issuer's."""
     body: dict[str, object] = {
         "resource": settings.audience,
-        "authorization_servers": [settings.issuer],
+        "authorization_servers": [one.issuer for one in settings.trusted],
         "bearer_methods_supported": ["header"],
         "scopes_supported": sorted(scopes),
     }
