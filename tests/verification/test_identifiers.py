@@ -53,7 +53,7 @@ def test_both_sides_take_the_same_resources(text, accepted) -> None:
 @given(st.text(max_size=20) | st.text("ab:/?#[]@%.{} \u00e9\n", max_size=20))
 def test_a_message_says_the_rule_and_not_the_value(text) -> None:
     for read in (issuer_identifier, resource_identifier):
-        with pytest.raises(ValueError, match="^must be ") as refused:
+        with pytest.raises(ValueError, match=r"^must be ") as refused:
             read("")
         try:
             assert read(text) == text

@@ -3,21 +3,19 @@
 import asyncio
 import io
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from farseal.cli import fetching, main
 from farseal.cli import keys as cli_keys
-from farseal.cli import main
 from farseal.cli.words import relative, shown, shown_json, span, utc, without_tokens
 from farseal.errors import FarsealError, VerificationError
 from farseal.jwks import parse_jwks
 from farseal.trust import IssuerTrust, TrustSnapshot
 from farseal.verify import Expectations, Verifier
+from tests.support.serving import serving
 from tests.support.tokens import ISSUER, NOTES, Issuer, b64, compact_json, jwk, private_key, sign
 
 NOW = 1_795_000_000
@@ -224,37 +222,6 @@ def test_a_claim_that_is_no_time_has_no_words(capsys) -> None:
 # Keys from an address ------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def serving(handler) -> Iterator[str]:
-    """A web server in a thread of its own, since the command has an event loop of its own."""
-    ready = threading.Event()
-    stop: list[object] = []
-
-    async def serve() -> None:
-        app = web.Application()
-        app.router.add_get("/{tail:.*}", handler)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        stop.extend([loop, ended, runner.addresses[0][1]])
-        ready.set()
-        await ended.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    ready.wait(5)
-    loop, ended, port = stop
-    try:
-        yield f"http://127.0.0.1:{port}/jwks.json"
-    finally:
-        loop.call_soon_threadsafe(ended.set)  # type: ignore[attr-defined]
-        thread.join(5)
-
-
 def test_keys_may_come_from_a_loopback_address(capsys, issuer, known) -> None:
     """As the issuer serves them."""
 
@@ -262,7 +229,7 @@ def test_keys_may_come_from_a_loopback_address(capsys, issuer, known) -> None:
         return web.Response(body=issuer.jwks())
 
     with serving(handler) as url:
-        assert main(["inspect", issuer.mint(), *known, "--jwks", url]) == 0
+        assert main(["inspect", issuer.mint(), *known, "--jwks", f"{url}/jwks.json"]) == 0
     capsys.readouterr()
 
 
@@ -308,9 +275,9 @@ def test_an_address_that_does_not_give_keys_leaves_the_signature_unchecked(
     *, capsys, issuer, known, monkeypatch, handler, why
 ) -> None:
     """No redirect is followed, no answer read beyond its bound, and nobody waits long."""
-    monkeypatch.setattr(cli_keys, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(fetching, "TIMEOUT_SECONDS", 0.5)
     with serving(handler) as url:
-        assert main(["inspect", issuer.mint(), *known, "--jwks", url]) == 3
+        assert main(["inspect", issuer.mint(), *known, "--jwks", f"{url}/jwks.json"]) == 3
     assert why in capsys.readouterr().out
 
 
@@ -325,7 +292,7 @@ def test_an_address_that_does_not_give_keys_leaves_the_signature_unchecked(
         pytest.param("https://[::1", "not a URL", id="no-url"),
         pytest.param("http://u:p@127.0.0.1/", "must not hold credentials", id="credentials"),
         pytest.param("http://127.0.0.1:1/", "cannot be reached", id="nobody-there"),
-        pytest.param("http://127.0.0.1:99999/", "cannot be reached", id="no-such-port"),
+        pytest.param("http://127.0.0.1:99999/", "not a URL", id="no-such-port"),
         pytest.param("/none/jwks.json", "the directory of the key set: missing", id="no-directory"),
         pytest.param("none.json", "none.json: missing", id="no-file"),
         pytest.param("/dev/zero", "not a regular file", id="device"),

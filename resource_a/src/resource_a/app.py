@@ -14,7 +14,7 @@ from farseal.service.metrics import ServiceMetrics
 from farseal.service.migrate import Migration
 from farseal.service.ops import Readiness
 from farseal.settings import TrustSettings
-from farseal.web import setup
+from farseal.web import setup, trust_page
 from resource_a.access import RULES
 from resource_a.http.notes import CLOCK, NOTES, delete_note, get_note, get_notes, post_note, put_note
 from resource_a.service import Notes
@@ -81,7 +81,7 @@ def run_server(settings: Settings, trust: TrustSettings) -> int:
     """Serve until told to stop; the exit code of the process."""
     metrics, readiness = ServiceMetrics(SERVICE), Readiness()
     app = create_app(settings, trust, metrics=metrics, readiness=readiness)
-    return settings.run(app, readiness=readiness, metrics=metrics)
+    return settings.run(app, readiness=readiness, metrics=metrics, pages=trust_page(app))
 
 
 def migrate_database(settings: Settings) -> tuple[Migration, ...]:

@@ -11,7 +11,7 @@ from farseal.service import openapi, requests
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness
 from farseal.settings import TrustSettings
-from farseal.web import setup
+from farseal.web import setup, trust_page
 from resource_b.access import RULES
 from resource_b.http.reports import NOTES_CLIENT, get_my_report, get_org_report
 from resource_b.notes_client import Bounds, NotesClient, open_session
@@ -73,4 +73,4 @@ def run_server(settings: Settings, trust: TrustSettings) -> int:
     """Serve until told to stop; the exit code of the process."""
     metrics, readiness = ServiceMetrics(SERVICE), Readiness()
     app = create_app(settings, trust, metrics=metrics, readiness=readiness)
-    return settings.run(app, readiness=readiness, metrics=metrics)
+    return settings.run(app, readiness=readiness, metrics=metrics, pages=trust_page(app))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from farseal.cli import explaining, inspecting
+from farseal.cli import explaining, inspecting, trusting
 from farseal.cli.usage import Answer, UsageError
 from farseal.cli.words import shown, shown_lines, without_tokens
 
@@ -22,10 +22,11 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its arguments."""
-    top = _Parser(prog="farseal", description="Ask what the verifier would do.")
+    top = _Parser(prog="farseal", description="Ask what the verifier would do, and what it trusts.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     explaining.add_to(commands)
     inspecting.add_to(commands)
+    trusting.add_to(commands)
     return top
 
 
@@ -46,9 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         sys.stderr.write(f"farseal: {shown_lines(without_tokens(str(error)))}\n")
         return USAGE
+    if answer.complaint:
+        sys.stderr.write(f"farseal: {shown_lines(without_tokens(answer.complaint))}\n")
     try:
-        sys.stdout.write(answer.text + "\n")
-        sys.stdout.flush()
+        if answer.text:
+            sys.stdout.write(answer.text + "\n")
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader has what it wanted (`| head`). The rest goes nowhere, or the interpreter would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

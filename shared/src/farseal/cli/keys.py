@@ -5,19 +5,16 @@ import os
 import re
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-import aiohttp
-
+from farseal.cli.fetching import FetchingError, address, fetch
 from farseal.cli.words import without_tokens
 from farseal.errors import FarsealError
 from farseal.identifiers import is_loopback
 from farseal.jwks import KeySet, KeySetError, parse_jwks
-from farseal.sources.document import MAX_DOCUMENT_BYTES, DocumentError, read_document, reason
+from farseal.sources.document import DocumentError, read_document, reason
 
-TIMEOUT_SECONDS: Final = 5
-"""For everything, the name included: a person waits."""
-
+_WHAT: Final = "the key set"
+_RULE: Final = "https, or http on loopback"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
@@ -37,7 +34,7 @@ def keys_from(place: str) -> KeySet:
     try:
         content = asyncio.run(_fetch(place)) if _SCHEME.match(place) else _read(Path(place))
         return parse_jwks(content)
-    except (DocumentError, KeySetError) as error:
+    except (DocumentError, FetchingError, KeySetError) as error:
         # A token in the wrong place is the name of a file that is not there.
         raise KeysUnavailableError(without_tokens(str(error))) from None
 
@@ -54,32 +51,7 @@ def _read(file: Path) -> bytes:
 
 
 async def _fetch(url: str) -> bytes:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        raise KeysUnavailableError("the address of the key set is not a URL") from None
-    if not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))) or not host:
-        raise KeysUnavailableError("the address of the key set must be https, or http on loopback")
-    if parts.username is not None or parts.password is not None:
-        raise KeysUnavailableError("the address of the key set must not hold credentials")
-    # Compressed answers are not asked for and not unpacked: the bound is on what is parsed.
-    session = aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
-        headers={"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity"},
-        auto_decompress=False,
-    )
-    try:
-        async with session, session.get(url, allow_redirects=False) as response:
-            if response.status != 200:
-                raise KeysUnavailableError(f"the address of the key set answers {response.status}")
-            content = bytearray()
-            async for chunk in response.content.iter_chunked(1 << 16):
-                content += chunk
-                if len(content) > MAX_DOCUMENT_BYTES:
-                    raise KeysUnavailableError(f"the key set is larger than {MAX_DOCUMENT_BYTES} bytes")
-            return bytes(content)
-    except TimeoutError:
-        raise KeysUnavailableError(f"the address of the key set did not answer in {TIMEOUT_SECONDS} s") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise KeysUnavailableError(f"the address of the key set cannot be reached: {type(error).__name__}") from None
+    parts = address(url, _WHAT, rule=_RULE)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise KeysUnavailableError(f"the address of {_WHAT} must be {_RULE}")
+    return await fetch(url, _WHAT, accept="application/jwk-set+json, application/json")

@@ -6,10 +6,11 @@ from farseal.errors import FarsealError
 
 
 class Answer(NamedTuple):
-    """What is printed, and the exit code of the process."""
+    """What is printed, and the exit code of the process. A ``complaint`` goes to standard error."""
 
     code: int
     text: str
+    complaint: str = ""
 
 
 class UsageError(FarsealError):

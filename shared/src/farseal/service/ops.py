@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -14,8 +15,14 @@ from farseal.service.metrics import ServiceMetrics
 Check = Callable[[], Awaitable[str | None]]
 """Gives None when all is well, else the reason in words that an operator may read."""
 
+Pages = Mapping[str, Callable[[], Mapping[str, object]]]
+"""By path, what makes the JSON of a further page, each time anew; it does not wait for anything."""
+
 CHECK_SECONDS: Final = 2.0
 """A check that takes longer has failed: probes themselves time out, by habit after 1 to 5 s."""
+
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+NO_PAGES: Final[Pages] = MappingProxyType({})
 
 log = structlog.get_logger("farseal.service.ops")
 
@@ -82,10 +89,15 @@ class Readiness:
             return f"the check failed: {type(error).__name__}"
 
 
-def ops_application(readiness: Readiness, metrics: ServiceMetrics) -> web.Application:
+def ops_application(readiness: Readiness, metrics: ServiceMetrics, pages: Pages = NO_PAGES) -> web.Application:
     """GET /livez, /readyz (503 with the reasons, 200 with warnings) and /metrics, for an internal port.
 
     No authentication, and no secrets in what it tells.
+
+    Args:
+        readiness: asked at each probe.
+        metrics: shown.
+        pages: what else the service tells.
     """
 
     async def livez(_request: web.Request) -> web.Response:
@@ -100,11 +112,16 @@ def ops_application(readiness: Readiness, metrics: ServiceMetrics) -> web.Applic
             body["warnings"] = found.warnings
         return web.json_response(body, status=503 if found.reasons else 200, headers=_NO_STORE)
 
+    def page(make: Callable[[], Mapping[str, object]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def show(_request: web.Request) -> web.Response:
+            return web.json_response(make(), headers=_NO_STORE)
+
+        return show
+
     app = web.Application()
+    for path, make in pages.items():
+        app.router.add_get(path, page(make))
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", make_aiohttp_handler(metrics.registry))
     return app
-
-
-_NO_STORE: Final = {"Cache-Control": "no-store"}

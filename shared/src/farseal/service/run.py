@@ -21,7 +21,7 @@ from farseal.service.connection import Connection
 from farseal.service.crowd import OPS_CONNECTIONS, most_connections, raise_descriptor_limit
 from farseal.service.listen import Listen, ListenError, Site, bind
 from farseal.service.metrics import ServiceMetrics
-from farseal.service.ops import Readiness, ops_application
+from farseal.service.ops import NO_PAGES, Pages, Readiness, ops_application
 
 __all__ = ["Listen", "ListenError", "Listening", "Stop", "run", "serve"]
 
@@ -78,6 +78,7 @@ async def serve(
     grace_seconds: float = 20.0,
     on_ready: Callable[[Listening], None] | None = None,
     stop: Stop | None = None,
+    pages: Pages = NO_PAGES,
 ) -> None:
     """Serve ``app`` until SIGTERM, SIGINT or ``stop``; probes on ``ops`` answer from before its start until its end.
 
@@ -91,6 +92,7 @@ async def serve(
         grace_seconds: how long requests in flight may take once the listener is closed.
         on_ready: called once, when requests are accepted.
         stop: in place of signals, for a service that is part of something else.
+        pages: what ``ops`` shows beside the probes.
 
     Raises:
         ListenError: an address cannot be had; nothing was started.
@@ -106,7 +108,7 @@ async def serve(
 
         ops_site = None
         if ops and ops_bound:
-            ops_runner = web.AppRunner(ops_application(readiness, metrics), shutdown_timeout=CANCEL_SECONDS)
+            ops_runner = web.AppRunner(ops_application(readiness, metrics, pages), shutdown_timeout=CANCEL_SECONDS)
             stack.push_async_callback(ops_runner.cleanup)
             await ops_runner.setup()
             ops_site = Site(ops_runner, ops, ops_bound, metrics, most=OPS_CONNECTIONS)
@@ -145,6 +147,7 @@ def run(
     drain_seconds: float = 5.0,
     grace_seconds: float = 20.0,
     on_ready: Callable[[Listening], None] | None = None,
+    pages: Pages = NO_PAGES,
 ) -> int:
     """`serve` as a whole process: an exit code, and one line on standard error for what an operator must change.
 
@@ -163,6 +166,7 @@ def run(
                 drain_seconds=drain_seconds,
                 grace_seconds=grace_seconds,
                 on_ready=on_ready,
+                pages=pages,
             )
         )
     except ListenError as error:

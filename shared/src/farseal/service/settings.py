@@ -11,7 +11,7 @@ from farseal.environment import port as tcp_port
 from farseal.service.listen import Listen
 from farseal.service.logs import Format, configure_logging
 from farseal.service.metrics import ServiceMetrics
-from farseal.service.ops import Readiness
+from farseal.service.ops import NO_PAGES, Pages, Readiness
 from farseal.service.run import run
 
 LONGEST_SECONDS: Final = 600.0
@@ -80,7 +80,9 @@ class ServiceSettings:
         """Where the probes are."""
         return Listen(self.ops_host, self.ops_port, f"{self.PREFIX}OPS_PORT")
 
-    def run(self, app: web.Application, *, readiness: Readiness, metrics: ServiceMetrics) -> int:
+    def run(
+        self, app: web.Application, *, readiness: Readiness, metrics: ServiceMetrics, pages: Pages = NO_PAGES
+    ) -> int:
         """`farseal.service.run.run`, where and for how long these settings say; gives the exit code."""
         return run(
             app,
@@ -90,6 +92,7 @@ class ServiceSettings:
             metrics=metrics,
             drain_seconds=self.drain_seconds,
             grace_seconds=self.grace_seconds,
+            pages=pages,
         )
 
     def configure_logging(self, service: str) -> None:

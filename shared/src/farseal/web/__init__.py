@@ -20,7 +20,7 @@ A refused request costs no I/O, no lock and no await; a good one costs the same.
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -28,6 +28,7 @@ from farseal.access import AccessRules
 from farseal.clock import Clock, now
 from farseal.settings import TrustSettings, source_of
 from farseal.sources import TrustSource
+from farseal.sources.report import TrustReport
 from farseal.web.guard import GUARD, Guard
 from farseal.web.principal import Principal, principal
 from farseal.web.requirement import requires
@@ -39,6 +40,8 @@ __all__ = [
     "principal",
     "requires",
     "setup",
+    "trust_page",
+    "trust_report",
     "trust_source",
     "verification_counts",
 ]
@@ -101,6 +104,20 @@ def setup(
 def trust_source(app: web.Application) -> TrustSource:
     """Where the application's trust comes from, for its status."""
     return app[GUARD].source
+
+
+def trust_report(app: web.Application) -> TrustReport:
+    """What the application trusts now, issuer by issuer, by its own clock."""
+    return app[GUARD].report()
+
+
+def trust_page(app: web.Application) -> Mapping[str, Callable[[], Mapping[str, Any]]]:
+    """The report as the page ``/trust`` of an internal port, for `farseal trust` to read.
+
+    Give it to `farseal.service.settings.ServiceSettings.run`. Not for the port of the API: it names every issuer and
+    where its documents are.
+    """
+    return {"/trust": lambda: trust_report(app).as_json()}
 
 
 def access_rules(app: web.Application) -> AccessRules:

@@ -22,6 +22,7 @@ from farseal.errors import (
 from farseal.problems import problem
 from farseal.settings import TrustSettings
 from farseal.sources import SourceStatus, TrustSource
+from farseal.sources.report import TrustReport, report
 from farseal.trust import Judgement
 from farseal.verify import Verifier
 from farseal.vocabulary import RESOURCE_METADATA_PATH
@@ -100,6 +101,10 @@ class Guard:
                 "Access-Control-Allow-Origin": "*",
             },
         )
+
+    def report(self) -> TrustReport:
+        """What is trusted now."""
+        return report(self.source.snapshot, self.source.status(), self._issuers, now=self._clock())
 
     async def unready(self) -> str | None:
         """Why no token at all can be judged, or None.
