@@ -131,6 +131,24 @@ def test_a_token_without_a_readable_header_leaves_its_signature_unchecked(capsys
     assert "lifetime   not checked  the claims are malformed" in out
 
 
+@pytest.mark.parametrize("published", [True, False], ids=["published-still", "published-no-more"])
+def test_a_withdrawn_key_is_told_by_the_code_of_the_service(capsys, issuer, jwks, known, published) -> None:
+    """Before the signature and the claims, as the verifier does; the keys that are left need not be its own."""
+    others = issuer if published else Issuer(NOW, kid="second")
+    jwks.write_bytes(others.jwks(issuer=ISSUER, sequence=2, revoked=["first"]))
+    assert main(["inspect", issuer.mint(exp=NOW - 900), "--json", *known]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["code"] == "key_revoked"
+    assert next(entry["name"] for entry in told["checks"] if entry["verdict"] == "refused") == "key"
+
+
+def test_keys_of_another_issuer_check_nothing(capsys, issuer, jwks, known) -> None:
+    """No service would take such a set, so nobody can tell by it."""
+    jwks.write_bytes(issuer.jwks(issuer="https://other.example"))
+    assert main(["inspect", issuer.mint(), *known]) == 3
+    assert "signature  not checked  the key set is of another issuer" in capsys.readouterr().out
+
+
 def test_keys_that_are_not_used_are_told(capsys, issuer, jwks, known) -> None:
     """A set may explain by itself why a token is refused."""
     jwks.write_bytes(compact_json({"keys": [jwk(issuer.key, "first", use="enc")]}))

@@ -1,11 +1,13 @@
 """What Prometheus sees of a protected application."""
 
+import asyncio
+
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 from farseal import clock, telemetry
-from farseal.settings import TrustSettings
-from farseal.web import requires, setup
+from farseal.settings import IssuerSettings, TrustSettings
+from farseal.web import requires, setup, trust_source
 from tests.support.tokens import ISSUER, NOTES, Issuer
 
 
@@ -46,4 +48,36 @@ async def test_it_may_be_registered_before_the_start(tmp_path) -> None:
     telemetry.register(app, registry)
     said = generate_latest(registry).decode()
     assert "farseal_trust_generation 0.0" in said
-    assert "issuer=" not in said
+    assert f'farseal_trust_usable{{issuer="{ISSUER}"}} 0.0' in said
+    assert "farseal_trust_age_seconds{" not in said
+
+
+async def test_each_issuer_has_figures_of_its_own(tmp_path, aiohttp_client) -> None:
+    """One that is well and one that laid an old set back and was never read."""
+    Issuer(now=clock.now(), kid="second").publish(tmp_path)
+    issuer, other = Issuer(now=clock.now()), "https://other.example"
+    (tmp_path / "jwks.json").write_bytes(issuer.jwks(sequence=2, revoked=["gone", "lost"]))
+    app, registry = web.Application(), CollectorRegistry()
+    issuers = (
+        IssuerSettings(issuer=ISSUER, trust_directory=tmp_path),
+        IssuerSettings(issuer=other, trust_directory=tmp_path / "none"),
+    )
+    setup(app, TrustSettings(audience=NOTES, issuers=issuers))
+    telemetry.register(app, registry)
+    await aiohttp_client(app)
+    (tmp_path / "jwks.json").write_bytes(issuer.jwks(sequence=1))
+    trust_source(app).hint(ISSUER)
+    for _ in range(300):
+        if trust_source(app).status().rollbacks:
+            break
+        await asyncio.sleep(0.01)
+    said = generate_latest(registry).decode().splitlines()
+    for name, ours, theirs in (
+        ("usable", 1, 0),
+        ("keys", 1, 0),
+        ("revoked_keys", 2, 0),
+        ("rollbacks_total", 1, 0),
+        ("look_failures_total", 0, 0),
+    ):
+        assert f'farseal_trust_{name}{{issuer="{ISSUER}"}} {ours}.0' in said
+        assert f'farseal_trust_{name}{{issuer="{other}"}} {theirs}.0' in said

@@ -7,14 +7,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from farseal.web import trust_source, verification_counts
+from farseal.sources.report import REFUSED, TrustReport
+from farseal.web import trust_report, trust_source, verification_counts
 
 
 def register(app: web.Application, registry: CollectorRegistry) -> None:
     """Show an application that `farseal.web.setup` protects in a registry. Call it once, after ``setup``.
 
     Nothing is counted a second time: the figures are read where verification keeps them when somebody scrapes. Every
-    label takes its values from the library's own codes and the configured issuer, never from a token.
+    label takes its values from the library's own codes and the configured issuers, never from a token.
     """
     registry.register(_Trust(app))
 
@@ -47,3 +48,31 @@ class _Trust(Collector):
             "Times that what was published was not taken, and the last good set kept",
             status.refused,
         )
+        yield from _by_issuer(trust_report(self._app))
+
+
+def _by_issuer(report: TrustReport) -> Iterator[Metric]:
+    """One sample for each issuer, also for those of which nothing was ever read."""
+    usable = GaugeMetricFamily(
+        "farseal_trust_usable", "1 while tokens of the issuer can be judged, else 0", labels=("issuer",)
+    )
+    keys = GaugeMetricFamily("farseal_trust_keys", "Keys whose signatures are taken", labels=("issuer",))
+    revoked = GaugeMetricFamily("farseal_trust_revoked_keys", "Keys that are withdrawn", labels=("issuer",))
+    rollbacks = CounterMetricFamily(
+        "farseal_trust_rollbacks",
+        "Times that a set older than the one in force, or another under its number, was not taken",
+        labels=("issuer",),
+    )
+    looks = CounterMetricFamily("farseal_trust_looks", "Looks at what is published", labels=("issuer",))
+    failures = CounterMetricFamily(
+        "farseal_trust_look_failures", "Looks at what is published that came to no end", labels=("issuer",)
+    )
+    for one in report.issuers:
+        label = (one.issuer,)
+        usable.add_metric(label, one.judgement != REFUSED)
+        keys.add_metric(label, len(one.kids))
+        revoked.add_metric(label, len(one.revoked))
+        rollbacks.add_metric(label, one.rollbacks)
+        looks.add_metric(label, one.attempts)
+        failures.add_metric(label, one.failures)
+    yield from (usable, keys, revoked, rollbacks, looks, failures)

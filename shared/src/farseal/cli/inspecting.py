@@ -63,6 +63,9 @@ def run(arguments: argparse.Namespace) -> Answer:
             keys = keys_from(arguments.jwks)
         except KeysUnavailableError as error:
             missing = str(error)
+    if keys is not None and arguments.issuer is not None and keys.issuer not in {None, arguments.issuer}:
+        # No service would take it.
+        keys, missing = None, "the key set is of another issuer"
     at = now() if arguments.at is None else int(arguments.at)
     examination = examine(
         token,
