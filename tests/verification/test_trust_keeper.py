@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from farseal.jwks import parse_jwks
 from farseal.sources.keeper import JUMP_SECONDS, REMINDER_SECONDS, Found, Moment, Refused, TrustKeeper
 from farseal.sources.source import IssuerStatus, SourceStatus
 from farseal.trust import AgeLimits
-from tests.support.tokens import ISSUER, Issuer, compact_json
+from tests.support.tokens import ISSUER, Issuer, compact_json, jwk
 
 NOW = 1_795_000_000
 OTHER = "https://other.example"
@@ -332,3 +334,33 @@ def test_a_set_dated_past_the_limit_withdraws_what_it_withdraws() -> None:
     told.found(SECOND.jwks(sequence=8, revoked=["first"]), 0)
     assert told.kids == {"first"}
     assert told.keeper.snapshot.issuers[ISSUER].revoked == {"first"}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.none(), st.integers(1, 4)),
+            st.frozensets(st.sampled_from(["first", "second", "lost"])),
+            st.sampled_from([ISSUER, OTHER, None]),
+            st.sampled_from([NOW, NOW - 50, 0]),
+        ),
+        max_size=12,
+    )
+)
+def test_whatever_comes_the_number_in_force_never_falls(published) -> None:
+    """Nor is a key that was withdrawn good again before a set of a higher number says so; in any order of documents."""
+    told = story(AgeLimits(10, 100))
+    before = None
+    for sequence, revoked, issuer, dated in published:
+        said = numbered(sequence) | ({} if issuer is None else {"issuer": issuer})
+        told.found(FIRST.jwks(jwk(SECOND.key, "second"), revoked=sorted(revoked), **said), dated)
+        now = told.keeper.snapshot.issuers.get(ISSUER)
+        if before is not None:
+            assert now is not None
+            assert (now.sequence or 0) >= (before.sequence or 0)
+            if before.sequence is not None and now.sequence == before.sequence:
+                assert now.revoked >= before.revoked
+        if now is not None:
+            assert now.keys
+            assert now.published_at <= told.now
+        before = now
