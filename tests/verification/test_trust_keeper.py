@@ -310,6 +310,9 @@ def test_a_set_of_another_issuer_is_refused() -> None:
     trust = told.keeper.snapshot.issuers[ISSUER]
     assert (set(trust.keys), trust.revoked) == ({"first"}, frozenset())
     assert told.of() == IssuerStatus(1, f"jwks.json: the key set is of another issuer than {ISSUER}", 0)
+    told.found(FIRST.jwks(issuer=ISSUER, sequence=7), NOW)
+    told.found(SECOND.jwks(issuer=OTHER, sequence=3), NOW)
+    assert told.of().rollbacks == 0, "it is not older: it is somebody else's"
 
 
 def test_a_set_without_a_usable_key_withdraws_what_it_withdraws() -> None:
