@@ -34,8 +34,13 @@ async def test_restarts_while_the_issuer_is_absent(new_database: NewDatabase, pu
                 assert created.status == 201
             assert (await notes.ask("GET", created.headers["Location"], token)).json == created.json
             async with serving("resource_b", environ=reports_environment(one.url, published)) as two:
-                report = await service(two.url, two.ops_url).ask("GET", "/reports/mine", token)
+                reports = service(two.url, two.ops_url)
+                report = await reports.ask("GET", "/reports/mine", token)
                 assert (report.status, report.json["notes"]["count"]) == (200, 1)
+                for one_of_both in (notes, reports):
+                    (trusted,) = (await one_of_both.ask("GET", "/trust", ops=True)).json["issuers"]
+                    assert (trusted["issuer"], trusted["kids"]) == (issuer.issuer, [issuer.kid])
+                    assert (await one_of_both.ask("GET", "/trust")).status == 401, "not where the API is"
 
 
 async def test_a_start_without_documents(new_database: NewDatabase, tmp_path: Path, issuer: Issuer) -> None:

@@ -117,7 +117,7 @@ def test_what_contradicts_itself_is_told(environ, named) -> None:
 def test_an_http_host_is_allowed_by_name() -> None:
     """A neighbour in the same pod, say."""
     settings = TrustSettings.from_environ(
-        BASE | {"FARSEAL_TRUST_URL": "http://keys.internal/jwks", "FARSEAL_TRUST_HTTP_HOSTS": "other, keys.internal"}
+        BASE | {"FARSEAL_TRUST_URL": "http://keys.internal/jwks", "FARSEAL_TRUST_HTTP_HOSTS": "other, Keys.Internal"}
     )
     assert source_of(settings).status().workers[ISSUER].origin == "http://keys.internal/jwks"
 

@@ -118,7 +118,7 @@ class OriginSettings:
         """Whoever can put keys into the answer can sign for the issuer."""
         if self.trust_url is not None:
             try:
-                _addresses(self.trust_http_hosts).check(self.trust_url)
+                addresses(self.trust_http_hosts).check(self.trust_url)
             except AddressError as error:
                 yield f"TRUST_URL: {error}"
 
@@ -126,14 +126,14 @@ class OriginSettings:
     def issuers_in_the_file(self) -> Iterator[str]:
         """Every fault of the file."""
         if self.issuers_file is not None:
-            _, faults = read_issuers(self.issuers_file, _addresses(self.trust_http_hosts))
+            _, faults = read_issuers(self.issuers_file, addresses(self.trust_http_hosts))
             yield from (f"ISSUERS_FILE: {fault}" for fault in faults)
 
     @rule("issuers", "trust_http_hosts")
     def issuers_in_code(self) -> Iterator[str]:
         """The same for those that are given in code."""
         for one in self.issuers:
-            if (fault := one.address_fault(_addresses(self.trust_http_hosts))) is not None:
+            if (fault := one.address_fault(addresses(self.trust_http_hosts))) is not None:
                 yield f"ISSUERS: {one.issuer}: {fault}"
         yield from (f"ISSUERS: {fault}" for fault in repeated(list(self.issuers)))
 
@@ -151,7 +151,7 @@ def issuers_of(settings: OriginSettings) -> tuple[IssuerSettings, ...]:
         SettingsError: the file of issuers is not what it was when the settings were checked.
     """
     if settings.issuers_file is not None:
-        issuers, faults = read_issuers(settings.issuers_file, _addresses(settings.trust_http_hosts))
+        issuers, faults = read_issuers(settings.issuers_file, addresses(settings.trust_http_hosts))
         if faults:
             raise SettingsError(f"{PREFIX}ISSUERS_FILE: {fault}" for fault in faults)
         return issuers
@@ -167,5 +167,6 @@ def issuers_of(settings: OriginSettings) -> tuple[IssuerSettings, ...]:
     )
 
 
-def _addresses(http_hosts: tuple[str, ...]) -> AddressPolicy:
-    return AddressPolicy(frozenset(http_hosts))
+def addresses(http_hosts: tuple[str, ...]) -> AddressPolicy:
+    """Where keys may be fetched from. Names of hosts have no case (RFC 4343)."""
+    return AddressPolicy(frozenset(host.lower() for host in http_hosts))

@@ -3,10 +3,9 @@
 from farseal.clock import Clock, now
 from farseal.environment import SettingsError
 from farseal.settings.issuer import IssuerSettings
-from farseal.settings.origins import PREFIX
+from farseal.settings.origins import PREFIX, addresses
 from farseal.settings.trust import TrustSettings
 from farseal.sources import DirectoryWorker, Sources, TrustKeeper, Worker
-from farseal.sources.address import AddressPolicy
 from farseal.sources.http import HttpWorker
 from farseal.sources.options import HttpOptions
 from farseal.sources.schedule import Schedule
@@ -40,7 +39,7 @@ def _options(settings: TrustSettings) -> HttpOptions:
     usual = min(max(Schedule().usual, floor), ceiling)
     return HttpOptions(
         schedule=Schedule(floor=floor, ceiling=ceiling, usual=usual),
-        addresses=AddressPolicy(frozenset(settings.trust_http_hosts)),
+        addresses=addresses(settings.trust_http_hosts),
         ca_file=settings.trust_ca_file,
         snapshot_directory=settings.trust_snapshot_directory,
     )
