@@ -78,6 +78,8 @@ def main() -> None:
 
     # kid is hostile input
     with_header("kid-unknown", "key_unknown", kid="key-2")
+    with_header("kid-withdrawn", "key_revoked", kid="key-8")
+    with_header("kid-withdrawn-and-published-still", "key_revoked", kid="key-9")
     with_header("kid-missing", "key_unknown", kid=None)
     with_header("kid-a-path", "key_unknown", kid="../../key-1")
     with_header("kid-with-a-null", "key_unknown", kid="key-1\0")
@@ -187,7 +189,10 @@ def main() -> None:
         "issuer": ISSUER,
         "audience": NOTES,
         "leeway": 30,
-        "jwks": {"keys": [jwk(private_key("key-1"), "key-1")]},
+        "jwks": {
+            "keys": [jwk(private_key("key-1"), "key-1"), jwk(private_key("key-9"), "key-9")],
+            "farseal": {"issuer": ISSUER, "sequence": 4, "revoked": ["key-8", "key-9"]},
+        },
         "vectors": vectors,
     }
     (HERE / "tokens.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
