@@ -30,22 +30,26 @@ class Held:
     def confirmed(self, answer: Answer, asked_at: int) -> "Held":
         """The same document after a 304 at ``asked_at``, with what the answer says anew of its dates.
 
-        One of ours to which the answer gives no date stays as old as it was: that it is unchanged does not mean that
+        One of ours that had a date and is given none stays as old as it was: that it is unchanged does not mean that
         its publisher confirmed it since.
         """
-        at = self.copy.dated if self.ours and answer.last_modified is None else dated(answer, asked_at, ours=self.ours)
+        at = self.copy.dated if self.leaves_open(answer) else dated(answer, asked_at, ours=self.ours)
         copy = replace(
             self.copy,
             dated=at,
             fetched=asked_at - answer.age,
-            etag=answer.validators.etag or self.copy.etag,
             last_modified=answer.validators.last_modified or self.copy.last_modified,
         )
         return replace(self, copy=copy)
 
+    def is_meant_by(self, answer: Answer) -> bool:
+        """Whether a 304 is of this document, and not of another by its ``ETag`` (RFC 9110 section 8.8.3.2, weakly)."""
+        named, own = answer.validators.etag, self.copy.etag
+        return named is None or own is None or named.removeprefix("W/") == own.removeprefix("W/")
+
     def leaves_open(self, answer: Answer) -> bool:
         """Whether this 304 hides the age: some servers leave ``Last-Modified`` out of it where there is an ``ETag``."""
-        return self.ours and answer.body is None and answer.last_modified is None
+        return self.ours and self.copy.last_modified is not None and answer.last_modified is None
 
 
 @dataclass(frozen=True, slots=True)

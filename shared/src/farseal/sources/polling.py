@@ -10,7 +10,7 @@ from farseal.jwks import KeySet
 from farseal.sources.address import AddressPolicy
 from farseal.sources.discovery import discover
 from farseal.sources.disk import Copy
-from farseal.sources.fetch import UNCONDITIONAL, Answer, Fetcher
+from farseal.sources.fetch import UNCONDITIONAL, Answer, Fetcher, FetchError
 from farseal.sources.held import Held, dated, examine, is_ours
 from farseal.sources.keeper import Found, Moment, Refused, TrustKeeper
 from farseal.sources.shelf import Shelf
@@ -76,6 +76,9 @@ class Poller:
             self.url, held.validators if held is not None and conditional else UNCONDITIONAL
         )
         if answer.body is None and held is not None:
+            if not held.is_meant_by(answer):
+                self._ask_whole = True
+                raise FetchError("it answers 304 for another document than was asked about")
             self._ask_whole = held.leaves_open(answer)
             self._teach(held.confirmed(answer, asked_at), None)
             return answer

@@ -1,0 +1,382 @@
+"""Trust from an address: when it looks, how old it takes a set to be, and what strangers can make it do."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from email.utils import formatdate
+
+import pytest
+
+from farseal.errors import KeyUnknownError, TrustUnavailableError
+from farseal.sources import HttpOptions, HttpSource, HttpWorker, Schedule, Sources, TrustKeeper
+from farseal.trust import AgeLimits, Judgement
+from farseal.verify import Expectations, Verifier
+from tests.support.tokens import ISSUER, NOTES, Issuer, b64, compact_json
+from tests.verification.hostile_issuer import HostileIssuer
+from tests.verification.polled import FIRST, GOOD, NEXT, NOW, OPTIONS, SLOW, SetClock, honest_requests, kids, until
+
+OTHER = "https://other.example"
+OURS = GOOD.jwks(issuer=ISSUER, sequence=5)
+FOREIGN = GOOD.jwks()
+
+
+def http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[HostileIssuer]:
+    with HostileIssuer() as running:
+        yield running
+
+
+async def test_what_is_there_at_the_start_is_in_force_before_the_first_request(server) -> None:
+    """`start` returns with trust loaded, and says in its status how it came about."""
+    server.answer(OURS)
+    source = HttpSource(server.url, ISSUER, options=SLOW, clock=lambda: NOW)
+    assert source.status().workers[ISSUER].attempts == 0
+    async with source:
+        assert kids(source) == {"first"}
+        state = source.status().workers[ISSUER]
+        assert (state.origin, state.attempts, state.failures, state.failure) == (server.url, 1, 0, None)
+        assert (state.last_attempt_at, state.last_success_at, state.from_disk) == (NOW, NOW, False)
+        assert state.next_at == NOW + 60
+        with pytest.raises(RuntimeError, match="runs already"):
+            await source.start()
+    await source.stop()
+    assert kids(source) == {"first"}
+    assert source.status().workers[ISSUER].next_at is None
+
+
+async def test_it_starts_again_after_it_was_stopped(server) -> None:
+    """Stopping ends the polling and nothing else."""
+    server.answer(OURS)
+    source = HttpSource(server.url, ISSUER, options=SLOW, clock=lambda: NOW)
+    async with source:
+        pass
+    server.answer(NEXT.jwks(issuer=ISSUER, sequence=6))
+    async with source:
+        assert kids(source) == {"second"}
+
+
+async def test_an_issuer_that_is_down_is_no_error_of_a_start(server) -> None:
+    """It waits for it a bounded time, goes on in the background, and needs no restart once the issuer is there."""
+    server.behave("silent")
+    began = time.monotonic()
+    async with HttpSource(server.url, ISSUER, options=replace(OPTIONS, start_seconds=0.2), clock=lambda: NOW) as source:
+        assert time.monotonic() - began >= 0.2
+        assert kids(source) == set()
+        with pytest.raises(TrustUnavailableError):
+            Verifier(Expectations(NOTES, frozenset({ISSUER}))).verify(GOOD.mint(), source.snapshot, now=NOW)
+        await until(lambda: source.status().workers[ISSUER].failure)
+        server.answer(OURS)
+        await until(lambda: kids(source) == {"first"})
+
+
+async def test_an_unchanged_set_is_asked_for_conditionally_and_never_parsed_again(server) -> None:
+    """304 costs a head; the generation, on which remembered verdicts hang, stays."""
+    server.answer(FOREIGN)
+    async with HttpSource(server.url, ISSUER, options=OPTIONS, clock=lambda: NOW) as source:
+        await until(lambda: source.status().workers[ISSUER].attempts >= 4)
+        figures = server.figures()
+        assert figures["conditional"] >= figures["requests"] - 1 >= 2
+        assert source.snapshot.generation == source.status().loads == 1
+
+
+async def test_a_request_says_nothing_but_what_it_asks_for(server, monkeypatch) -> None:
+    """No cookie that was set, no proxy from the environment, no compression, no credentials."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    server.answer(FOREIGN, headers={"Set-Cookie": "a=b; Path=/"})
+    async with HttpSource(server.url, ISSUER, options=OPTIONS, clock=lambda: NOW) as source:
+        await until(lambda: source.status().workers[ISSUER].attempts >= 3)
+        fields = server.figures()["fields"]
+    assert set(fields) == {"host", "accept", "accept-encoding", "user-agent", "connection", "if-none-match"}
+    assert fields["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("headers", "earliest", "latest"),
+    [
+        pytest.param({"Cache-Control": "public, max-age=100"}, 90, 100, id="max-age"),
+        pytest.param({"Cache-Control": "max-age=100", "Age": "40"}, 54, 60, id="less-its-age"),
+        pytest.param({"Cache-Control": "max-age=1"}, 5, 6, id="floor"),
+        pytest.param({"Cache-Control": "max-age=31536000"}, 270, 300, id="ceiling"),
+        pytest.param({}, 54, 60, id="nothing-said"),
+    ],
+)
+async def test_the_next_look_is_when_the_answer_is_no_longer_fresh(server, headers, earliest, latest) -> None:
+    """Within the operator's bounds, and spread by a tenth so that verifiers started together do not stay together."""
+    server.answer(FOREIGN, headers=headers)
+    options = HttpOptions(schedule=Schedule(5, 300))
+    async with HttpSource(server.url, ISSUER, options=options, clock=lambda: NOW) as source:
+        next_at = source.status().workers[ISSUER].next_at
+        assert next_at is not None
+        assert earliest <= next_at - NOW <= latest
+
+
+async def test_retry_after_is_obeyed_up_to_the_ceiling_and_no_hint_goes_before_it(server) -> None:
+    """An issuer that asks for time gets it from every verifier."""
+    server.answer(b"", 429, headers={"Retry-After": "3600"})
+    options = replace(OPTIONS, schedule=Schedule(0.05, 100))
+    async with HttpSource(server.url, ISSUER, options=options, clock=lambda: NOW) as source:
+        assert source.status().workers[ISSUER].next_at == NOW + 100
+        for _ in range(10):
+            source.hint(ISSUER)
+            await asyncio.sleep(0.02)
+        assert server.figures()["requests"] == 1
+
+
+async def test_a_failing_issuer_is_asked_ever_more_rarely(server) -> None:
+    """The wait doubles with each failure."""
+    server.answer(b"", 500)
+    async with HttpSource(
+        server.url, ISSUER, options=replace(OPTIONS, schedule=Schedule(0.1, 60)), clock=lambda: NOW
+    ) as source:
+        await asyncio.sleep(1.5)
+        # 0.1 to 0.2, 0.2 to 0.4, 0.4 to 0.8, 0.8 to 1.6: without doubling there would be eight at least.
+        assert 3 <= server.figures()["requests"] <= 5
+        assert source.status().workers[ISSUER].failures >= 3
+
+
+AGE_CASES = [
+    pytest.param(OURS, {"Last-Modified": http_date(NOW - 500)}, 500, id="ours-by-its-date"),
+    pytest.param(OURS, {"Last-Modified": http_date(NOW - 500), "Age": "30"}, 500, id="ours-by-its-date-not-by-its-way"),
+    pytest.param(OURS, {}, 0, id="ours-without-a-date"),
+    pytest.param(OURS, {"Age": "30"}, 30, id="ours-without-a-date-from-a-cache"),
+    pytest.param(OURS, {"Last-Modified": "yesterday"}, 0, id="ours-with-an-unreadable-date"),
+    pytest.param(OURS, {"Last-Modified": http_date(NOW + 900)}, 0, id="ours-from-the-future"),
+    pytest.param(FOREIGN, {"Last-Modified": http_date(NOW - 500)}, 0, id="foreign-by-the-fetch"),
+    pytest.param(FOREIGN, {"Last-Modified": http_date(NOW - 500), "Age": "30"}, 30, id="foreign-from-a-cache"),
+]
+
+
+@pytest.mark.parametrize(("body", "headers", "age"), AGE_CASES)
+async def test_a_set_is_as_old_as_its_publisher_or_else_the_fetch_says(server, body, headers, age) -> None:
+    """Ours is dated by who writes it; others are known to be in force as long as they are served."""
+    server.answer(body, headers=headers)
+    async with HttpSource(server.url, ISSUER, options=SLOW, clock=lambda: NOW) as source:
+        assert source.status().ages == {ISSUER: age}
+
+
+@pytest.mark.parametrize(
+    ("body", "first", "on_304", "age"),
+    [
+        pytest.param(OURS, NOW - 500, {"Last-Modified": http_date(NOW - 20)}, 20, id="ours-dated-anew"),
+        pytest.param(OURS, NOW - 500, {}, 500, id="ours-with-the-same-date"),
+        pytest.param(FOREIGN, None, {}, 0, id="foreign-confirmed"),
+        pytest.param(FOREIGN, None, {"Age": "70"}, 70, id="foreign-confirmed-by-a-cache"),
+    ],
+)
+async def test_a_304_renews_the_age_as_far_as_it_says(server, body, first, on_304, age) -> None:
+    """A heartbeat is a new date on the same content."""
+    clock = SetClock(NOW - 200)
+    headers = {} if first is None else {"Last-Modified": http_date(first)}
+    server.answer(body, headers=headers, on_304=on_304)
+    async with HttpSource(server.url, ISSUER, options=OPTIONS, clock=clock) as source:
+        clock.now = NOW
+        await until(lambda: source.status().ages == {ISSUER: age})
+        await asyncio.sleep(0.2)
+        assert source.status().ages == {ISSUER: age}
+        assert source.snapshot.generation == 1
+
+
+async def test_a_server_that_hides_the_date_in_a_304_is_asked_for_the_whole(server) -> None:
+    """Go's file server leaves `Last-Modified` out where it has an `ETag`; a heartbeat must not go unseen for that."""
+    dated = {"Last-Modified": http_date(NOW - 500)}
+    server.answer(OURS, headers=dated, on_304={"Last-Modified": None})
+    async with HttpSource(server.url, ISSUER, options=OPTIONS, clock=lambda: NOW) as source:
+        assert source.status().ages == {ISSUER: 500}
+        server.answer(OURS, headers={"Last-Modified": http_date(NOW - 10)}, on_304={"Last-Modified": None})
+        await until(lambda: source.status().ages == {ISSUER: 10})
+        figures = server.figures()
+        assert figures["conditional"] >= 1
+
+
+async def test_an_issuer_down_for_long_is_fresh_then_stale_then_503_and_recovers_by_itself(server) -> None:
+    """Each limit holds to the second, and the first good answer ends it."""
+    clock = SetClock()
+    limits = AgeLimits(warn_after=900, refuse_after=86_400)
+    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER})))
+    token = Issuer(NOW, kid="first").mint(exp=NOW + 200_000)
+    server.answer(FOREIGN)
+    options = replace(OPTIONS, hint_burst=50)
+    async with HttpSource(server.url, ISSUER, limits, options, clock=clock) as source:
+        server.answer(b"", 500)
+        await until(lambda: source.status().workers[ISSUER].failure)
+        for age, judgement in (
+            (0, Judgement.USE),
+            (899, Judgement.USE),
+            (900, Judgement.WARN),
+            (86_399, Judgement.WARN),
+            (86_400, Judgement.REFUSE),
+        ):
+            clock.now = NOW + age
+            await asyncio.sleep(0.1)
+            assert source.snapshot.issuers[ISSUER].judge(clock()) is judgement
+            if judgement is Judgement.REFUSE:
+                with pytest.raises(TrustUnavailableError):
+                    verifier.verify(token, source.snapshot, now=clock())
+            else:
+                verifier.verify(token, source.snapshot, now=clock())
+        server.answer(FOREIGN)
+        await until(lambda: source.status().ages == {ISSUER: 0})
+        assert verifier.verify(token, source.snapshot, now=clock()).issuer == ISSUER
+
+
+@pytest.mark.parametrize("jump", [pytest.param(100_000, id="forwards"), pytest.param(-100_000, id="backwards")])
+@pytest.mark.parametrize("body", [pytest.param(OURS, id="ours"), pytest.param(FOREIGN, id="foreign")])
+async def test_a_clock_that_is_set_has_the_issuer_asked_at_once(server, body, jump) -> None:
+    """Not only when the next look is due: forwards, every token gets 503 until then."""
+    clock = SetClock()
+    server.answer(body)
+    async with HttpSource(server.url, ISSUER, options=SLOW, clock=clock) as source:
+        clock.now += jump
+        await until(lambda: server.figures()["requests"] >= 2)
+        await until(lambda: source.status().workers[ISSUER].last_success_at == clock())
+        token = Issuer(clock(), kid="first").mint()
+        Verifier(Expectations(NOTES, frozenset({ISSUER}))).verify(token, source.snapshot, now=clock())
+
+
+async def test_a_clock_that_is_set_again_and_again_is_no_way_around_the_bucket(server) -> None:
+    """A time daemon gone mad is as bounded as a stranger."""
+    clock = SetClock()
+    server.answer(FOREIGN)
+    async with HttpSource(server.url, ISSUER, options=replace(SLOW, hint_burst=1), clock=clock) as source:
+        for _ in range(3):
+            clock.now += 100_000
+            await asyncio.sleep(1.2)
+        assert source.status().workers[ISSUER].attempts == 2
+
+
+async def test_a_hint_brings_a_new_key_before_it_is_due(server) -> None:
+    """A key that signs earlier than it was announced for is known at the first retry."""
+    server.answer(OURS)
+    async with HttpSource(server.url, ISSUER, options=SLOW, clock=lambda: NOW) as source:
+        server.answer(NEXT.jwks(FIRST, issuer=ISSUER, sequence=6))
+        source.hint(OTHER)
+        await asyncio.sleep(0.1)
+        assert server.figures()["requests"] == 0
+        source.hint(ISSUER)
+        await until(lambda: kids(source) == {"first", "second"})
+
+
+async def test_a_hint_before_the_start_and_after_the_end_is_nothing(server) -> None:
+    """A request may still be under way when the application stops."""
+    server.answer(OURS)
+    source = HttpSource(server.url, ISSUER, options=SLOW, clock=lambda: NOW)
+    source.hint(ISSUER)
+    async with source:
+        pass
+    source.hint(ISSUER)
+    await asyncio.sleep(0.05)
+    assert server.figures()["requests"] == 1
+
+
+async def test_a_hundred_thousand_random_kids_cost_a_few_fetches(server) -> None:
+    """The bucket's few, whatever the kids; and honest tokens need no luck meanwhile."""
+    server.answer(OURS)
+    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER})))
+    good = GOOD.mint()
+    body = good.split(".", 1)[1]
+    chance = random.Random(7)
+    async with HttpSource(server.url, ISSUER, options=SLOW, clock=lambda: NOW) as source:
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        for number in range(100_000):
+            header = _header(f"{chance.getrandbits(128):032x}")
+            with pytest.raises(KeyUnknownError) as caught:
+                verifier.verify(f"{header}.{body}", source.snapshot, now=NOW)
+            source.hint(caught.value.issuer)
+            if number % 500 == 0:
+                await asyncio.sleep(0)
+                verifier.verify(good, source.snapshot, now=NOW)
+        elapsed = time.monotonic() - began
+        await asyncio.sleep(0.3)
+        allowed = 1 + SLOW.hint_burst + elapsed / SLOW.hint_seconds
+        assert 2 <= server.figures()["requests"] <= allowed
+        assert source.status().workers[ISSUER].failures == 0
+
+
+def _header(kid: str) -> str:
+
+    return b64(compact_json({"alg": "RS256", "typ": "at+jwt", "kid": kid}))
+
+
+async def test_the_flood_does_not_shorten_a_back_off(server) -> None:
+    """An issuer in trouble is not asked more often because strangers write to its verifiers."""
+    server.answer(b"", 500)
+    options = replace(OPTIONS, schedule=Schedule(60, 60), hint_burst=2)
+    async with HttpSource(server.url, ISSUER, options=options, clock=lambda: NOW) as source:
+        for _ in range(100):
+            source.hint(ISSUER)
+            await asyncio.sleep(0.005)
+        assert server.figures()["requests"] == 3
+
+
+async def test_hints_meet_in_one_look(server) -> None:
+    """A look that is under way or called for serves everybody."""
+    server.answer(OURS)
+    async with HttpSource(server.url, ISSUER, options=SLOW, clock=lambda: NOW) as source:
+        server.behave("slow_body")
+        for _ in range(20):
+            source.hint(ISSUER)
+            await asyncio.sleep(0.01)
+        assert server.figures()["requests"] == 1
+
+
+async def test_of_two_issuers_a_hostile_one_is_no_trouble_of_the_other(server) -> None:
+    """Sharing a keeper they share the snapshot's number, and nothing else."""
+    keeper = TrustKeeper({ISSUER: server.url, OTHER: "the other"}, AgeLimits())
+    good, bad = Issuer(NOW, kid="first"), Issuer(NOW, issuer=OTHER, kid="second")
+    server.answer(OURS)
+    with HostileIssuer() as hostile:
+        hostile.answer(bad.jwks())
+        workers = [
+            HttpWorker(keeper, ISSUER, server.url, OPTIONS, clock=lambda: NOW),
+            HttpWorker(keeper, OTHER, hostile.url, OPTIONS, clock=lambda: NOW),
+        ]
+        verifier = Verifier(Expectations(NOTES, frozenset({ISSUER, OTHER})))
+        async with Sources(keeper, workers, clock=lambda: NOW) as source, honest_requests(source):
+            verifier.verify(bad.mint(), source.snapshot, now=NOW)
+            for mode in ("endless_body", "slow_head", "garbage", "endless_head", "reset"):
+                hostile.behave(mode)
+                seen = source.status().workers[OTHER].failures
+                attempts = source.status().workers[ISSUER].attempts
+                await until(lambda seen=seen: source.status().workers[OTHER].failures > seen)
+                await until(lambda seen=attempts: source.status().workers[ISSUER].attempts > seen)
+            # Keys of the one under the name of the other, and a kid that both have.
+            hostile.answer(Issuer(NOW, issuer=OTHER, kid="first").jwks(issuer=ISSUER, sequence=9))
+            await until(lambda: source.status().issuers[OTHER].refusal)
+            status = source.status()
+            assert status.workers[ISSUER].failures == status.issuers[ISSUER].refused == 0
+            assert verifier.verify(good.mint(), source.snapshot, now=NOW).issuer == ISSUER
+            assert verifier.verify(bad.mint(), source.snapshot, now=NOW).issuer == OTHER
+
+
+async def test_a_large_set_is_parsed_off_the_loop(server) -> None:
+    """1024 keys are in force, and no request waited for the arithmetic."""
+
+    server.answer(compact_json({"keys": [FIRST | {"kid": f"k{n}"} for n in range(1023)] + [FIRST]}))
+    async with HttpSource(server.url, ISSUER, options=OPTIONS, clock=lambda: NOW) as source:
+        await until(lambda: len(kids(source)) == 1024)
+        async with honest_requests(source):
+            server.answer(compact_json({"keys": [FIRST | {"kid": f"n{n}"} for n in range(1023)] + [FIRST]}))
+            await until(lambda: "n0" in kids(source))
+
+
+async def test_one_log_line_tells_of_an_outage_and_one_of_its_end(server, caplog) -> None:
+    """Not one for each attempt: an outage of a day would bury everything else."""
+    caplog.set_level("INFO", "farseal")
+    server.answer(OURS)
+    async with HttpSource(server.url, ISSUER, options=OPTIONS, clock=lambda: NOW) as source:
+        server.answer(b"secret", 500)
+        await until(lambda: source.status().workers[ISSUER].failures >= 3)
+        server.answer(OURS)
+        await until(lambda: source.status().workers[ISSUER].failure is None)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len([line for line in lines if "cannot be fetched" in line and "the last good keys stay" in line]) == 1
+    assert len([line for line in lines if "answers again" in line]) == 1
+    assert "secret" not in " ".join(lines)
