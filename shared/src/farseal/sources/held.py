@@ -1,4 +1,4 @@
-"""The key set that is in force as it came from an address, and what an answer makes of it. Pure."""
+"""The key set that is in force as it came from an address, and what an answer makes of it. No I/O."""
 
 import hashlib
 from dataclasses import dataclass, replace

@@ -111,7 +111,7 @@ class Poller:
             self._moment(),
             changed=held.digest != self._refused,
         )
-        if self._keeper.digest(self._issuer) != held.digest:
+        if self._keeper.status(0).issuers[self._issuer].refusal is not None:
             self._refused = held.digest
             if self._revoked() != revoked:
                 # It was not taken, and yet withdrew keys of ours: our copy must not bring them back.
@@ -137,7 +137,7 @@ class Poller:
             _log.warning("the disk copy of the keys of %s is not used: %s", self._issuer, examined.keys)
             return
         self._keeper.learn(self._issuer, Found(examined.digest, copy.dated, examined.keys), at)
-        if self._keeper.digest(self._issuer) == examined.digest:
+        if self._keeper.digest(self._issuer) == examined.digest:  # There was none before.
             self._held = Held(copy, examined.digest, is_ours(examined.keys))
             self.from_disk = True
             age = max(0, at.now - copy.dated)
