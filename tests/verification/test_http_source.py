@@ -50,6 +50,19 @@ async def test_what_is_there_at_the_start_is_in_force_before_the_first_request(s
     assert source.status().workers[ISSUER].next_at is None
 
 
+async def test_an_address_is_shown_without_its_query(server, caplog) -> None:
+    """Hosts of files take signatures there, which are as good as a password."""
+    caplog.set_level("INFO", "farseal")
+    server.answer(b"{}")
+    async with HttpSource(f"{server.url}?sig=secret", ISSUER, options=SLOW, clock=lambda: NOW) as source:
+        assert server.figures()["paths"] == ["/jwks.json?sig=secret"]
+        assert source.status().workers[ISSUER].origin == server.url
+    server.answer(b"", 500)
+    async with HttpSource(f"{server.url}?sig=secret", ISSUER, options=SLOW, clock=lambda: NOW) as source:
+        assert "secret" not in repr(source.status())
+    assert "secret" not in caplog.text
+
+
 async def test_it_starts_again_after_it_was_stopped(server) -> None:
     """Stopping ends the polling and nothing else."""
     server.answer(OURS)

@@ -58,3 +58,8 @@ def host_of(url: str) -> str:
     """The host of an address in lower case, an IPv6 address in its brackets; empty where it is no address."""
     parts = _ADDRESS.fullmatch(url)
     return "" if parts is None else parts["host"].lower()
+
+
+def shown(url: str) -> str:
+    """An address for people: without its query, in which some hosts of files take signatures."""
+    return url.partition("?")[0]

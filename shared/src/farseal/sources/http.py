@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from farseal.clock import Clock, now
+from farseal.sources.address import shown
 from farseal.sources.bucket import TokenBucket
 from farseal.sources.fetch import Fetcher, FetchError
 from farseal.sources.keeper import JUMP_SECONDS, REMINDER_SECONDS, Moment, TrustKeeper
@@ -89,7 +90,7 @@ class HttpWorker:
         self._in_a_row = 0
         self._reminded_at = 0.0
         self._disk_failures = 0
-        self._state = WorkerState(url or f"the metadata of {issuer}")
+        self._state = WorkerState(f"the metadata of {issuer}" if url is None else shown(url))
 
     @property
     def disk_failures(self) -> int:
@@ -160,7 +161,11 @@ class HttpWorker:
         if self._running is None:
             return self._state
         poller = self._running.poller
-        return replace(self._state, origin=poller.url or self._state.origin, from_disk=poller.from_disk)
+        return replace(
+            self._state,
+            origin=self._state.origin if poller.url is None else shown(poller.url),
+            from_disk=poller.from_disk,
+        )
 
     async def _run(self, running: _Running) -> None:
         self._offset = self._clock() - time.monotonic()

@@ -1,6 +1,7 @@
 """The source of a service with one issuer, whose keys come from an address."""
 
 from farseal.clock import Clock, now
+from farseal.sources.address import shown
 from farseal.sources.http import HttpWorker
 from farseal.sources.keeper import TrustKeeper
 from farseal.sources.options import HttpOptions
@@ -32,7 +33,7 @@ class HttpSource(Sources):
         clock: Clock = now,
     ) -> None:
         self.issuer = issuer
-        keeper = TrustKeeper({issuer: url or f"the metadata of {issuer}"}, limits)
+        keeper = TrustKeeper({issuer: f"the metadata of {issuer}" if url is None else shown(url)}, limits)
         self._worker = HttpWorker(keeper, issuer, url, options, limits=limits, clock=clock)
         super().__init__(keeper, (self._worker,), clock=clock)
 
