@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +12,7 @@ from email.utils import formatdate
 import pytest
 
 from farseal.errors import KeyUnknownError, TrustUnavailableError
-from farseal.sources import HttpOptions, HttpSource, HttpWorker, Schedule, Sources, TrustKeeper
+from farseal.sources import HttpOptions, HttpSource, HttpWorker, Schedule, Sources, TrustKeeper, polling, resolver
 from farseal.trust import AgeLimits, Judgement
 from farseal.verify import Expectations, Verifier
 from tests.support.tokens import ISSUER, NOTES, Issuer, b64, compact_json
@@ -411,3 +413,67 @@ async def test_one_log_line_tells_of_an_outage_and_one_of_its_end(server, caplog
     assert len([line for line in lines if "cannot be fetched" in line and "the last good keys stay" in line]) == 1
     assert len([line for line in lines if "answers again" in line]) == 1
     assert "secret" not in " ".join(lines)
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_running(server) -> None:
+    """An application may be stopped while it starts."""
+    server.behave("silent")
+    source = HttpSource(server.url, ISSUER, options=SLOW, clock=lambda: NOW)
+    starting = asyncio.create_task(source.start())
+    await until(lambda: source.status().workers[ISSUER].attempts == 1)
+    starting.cancel()
+    await asyncio.wait({starting})
+    await source.stop()
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("farseal-source")]
+    server.answer(OURS)
+    async with source:
+        assert kids(source) == {"first"}
+
+
+async def test_the_refresher_outlives_what_nobody_thought_of(server, monkeypatch, caplog) -> None:
+    """A source that died silently would age unnoticed, until every token got 503."""
+    server.answer(OURS)
+
+    def broken(*_arguments: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    async with HttpSource(server.url, ISSUER, options=OPTIONS, clock=lambda: NOW) as source:
+        monkeypatch.setattr(polling, "examine", broken)
+        server.answer(NEXT.jwks(FIRST, issuer=ISSUER, sequence=6))
+        await until(lambda: source.status().workers[ISSUER].failure == "an error of ours: ZeroDivisionError")
+        assert kids(source) == {"first"}
+        monkeypatch.undo()
+        await until(lambda: kids(source) == {"first", "second"})
+    assert f"a look at {server.url} failed" in caplog.text
+
+
+async def test_a_name_is_looked_up_and_a_loopback_name_leads_to_loopback(server, monkeypatch) -> None:
+    """Plain http is allowed to `localhost` because it stays on this machine; not where a name server sends it away."""
+    server.answer(OURS)
+    url = server.url.replace("127.0.0.1", "localhost")
+    async with HttpSource(url, ISSUER, options=SLOW, clock=lambda: NOW) as source:
+        assert kids(source) == {"first"}
+
+    def elsewhere(*_arguments: object, **_options: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))]
+
+    monkeypatch.setattr(resolver.socket, "getaddrinfo", elsewhere)
+    async with HttpSource(url, ISSUER, options=SLOW, clock=lambda: NOW) as source:
+        assert source.status().workers[ISSUER].failure == "its name has no address"
+
+
+async def test_a_name_server_that_hangs_holds_up_neither_the_loop_nor_its_threads(monkeypatch) -> None:
+    """A look-up cannot be called off, and waits in a thread of ours: those of the loop are the application's."""
+    released = threading.Event()
+
+    def hangs(*_arguments: object, **_options: object) -> list[object]:
+        released.wait(30)
+        raise OSError
+
+    monkeypatch.setattr(resolver.socket, "getaddrinfo", hangs)
+    try:
+        async with HttpSource("https://keys.example/", ISSUER, options=IMPATIENT, clock=lambda: NOW) as source:
+            assert source.status().workers[ISSUER].failure == "no connection within 1 s"
+            assert await asyncio.to_thread(lambda: 1) == 1
+    finally:
+        released.set()
