@@ -12,7 +12,7 @@ from email.utils import formatdate
 import pytest
 
 from farseal.errors import KeyUnknownError, TrustUnavailableError
-from farseal.sources import HttpOptions, HttpSource, HttpWorker, Schedule, Sources, TrustKeeper, polling, resolver
+from farseal.sources import HttpOptions, HttpSource, HttpWorker, Schedule, Sources, TrustKeeper, held, polling, resolver
 from farseal.trust import AgeLimits, Judgement
 from farseal.verify import Expectations, Verifier
 from tests.support.tokens import ISSUER, NOTES, Issuer, b64, compact_json
@@ -398,6 +398,19 @@ async def test_a_large_set_is_parsed_off_the_loop(server) -> None:
         async with honest_requests(source):
             server.answer(compact_json({"keys": [FIRST | {"kid": f"n{n}"} for n in range(1023)] + [FIRST]}))
             await until(lambda: "n0" in kids(source))
+
+
+async def test_a_set_that_was_no_set_is_not_parsed_again(server, monkeypatch) -> None:
+    """What is served until somebody notices costs a digest each time, and is one refusal."""
+    server.answer(b"<html>")
+    async with HttpSource(server.url, ISSUER, options=OPTIONS, clock=lambda: NOW) as source:
+        monkeypatch.setattr(held, "parse_jwks", lambda _body: pytest.fail("parsed again"))
+        await until(lambda: source.status().workers[ISSUER].attempts >= 3)
+        assert source.status().refused == 1
+        assert source.status().workers[ISSUER].failures == 0
+        monkeypatch.undo()
+        server.answer(OURS)
+        await until(lambda: kids(source) == {"first"})
 
 
 async def test_one_log_line_tells_of_an_outage_and_one_of_its_end(server, caplog) -> None:

@@ -60,16 +60,19 @@ class Examined:
     keys: KeySet | str | None
 
 
-def examine(body: bytes, known: bytes) -> Examined:
+def examine(body: bytes, known: bytes = b"", unusable: Examined | None = None) -> Examined:
     """Read a body. Slow for a large one: made for a thread.
 
     Args:
         body: of a 200, or of a disk copy.
         known: digest of the set in force, which is not parsed again; empty where there is none.
+        unusable: what came of the last body that was no key set; the same is not parsed again either.
     """
     digest = hashlib.sha256(body).digest()
     if digest == known:
         return Examined(digest, None)
+    if unusable is not None and digest == unusable.digest:
+        return unusable
     try:
         return Examined(digest, parse_jwks(body))
     except KeySetError as error:

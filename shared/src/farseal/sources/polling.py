@@ -11,7 +11,7 @@ from farseal.sources.address import AddressPolicy
 from farseal.sources.discovery import discover
 from farseal.sources.disk import Copy
 from farseal.sources.fetch import UNCONDITIONAL, Answer, Fetcher, FetchError
-from farseal.sources.held import Held, dated, examine, is_ours
+from farseal.sources.held import Examined, Held, dated, examine, is_ours
 from farseal.sources.keeper import Found, Moment, Refused, TrustKeeper
 from farseal.sources.shelf import Shelf
 
@@ -56,6 +56,7 @@ class Poller:
         self._held: Held | None = None
         self._ask_whole = False
         self._refused = b""
+        self._unusable: Examined | None = None
 
     async def look(self) -> Answer | None:
         """Ask, and teach the keeper what was found. None where it did not take it.
@@ -84,10 +85,11 @@ class Poller:
             return answer
         self._ask_whole = False
         examined = await asyncio.get_running_loop().run_in_executor(
-            self._threads, examine, answer.body or b"", b"" if held is None else held.digest
+            self._threads, examine, answer.body or b"", b"" if held is None else held.digest, self._unusable
         )
         if isinstance(examined.keys, str):
             changed, self._refused = examined.digest != self._refused, examined.digest
+            self._unusable = examined
             self._keeper.learn(self._issuer, Refused(examined.keys), self._moment(), changed=changed)
             return None
         ours = is_ours(examined.keys) if examined.keys is not None else held is not None and held.ours
@@ -130,7 +132,7 @@ class Poller:
         copy = await self._shelf.load(self._clock(), limit)
         if copy is None:
             return
-        examined = await asyncio.get_running_loop().run_in_executor(self._threads, examine, copy.body, b"")
+        examined = await asyncio.get_running_loop().run_in_executor(self._threads, examine, copy.body)
         at = self._moment()
         self._keeper.follow_clock(at)
         if not isinstance(examined.keys, KeySet):
