@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email.utils import formatdate
@@ -278,6 +280,33 @@ async def test_what_a_killed_process_left_is_swept_away_in_time(copies) -> None:
     read_copy(copies, ISSUER, NOW, LIMIT)
     assert not old.exists()
     assert new.exists()
+
+
+WRITES_FOR_EVER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from farseal.sources.disk import Copy, write_copy
+copy = Copy("http://127.0.0.1:9000", "http://127.0.0.1:9/jwks.json", 1, 1, None, None, b"")
+for number in range(10**9):
+    write_copy(Path(sys.argv[1]), replace(copy, dated=number, body=bytes([number % 256]) * 500_000))
+    print(number, flush=True)
+"""
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_a_whole_copy(copies) -> None:
+    """The one before or the one after, whenever the power went."""
+    for lines in (1, 2, 3, 5, 8):
+        command = [sys.executable, "-c", WRITES_FOR_EVER, str(copies)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for _ in range(lines):
+                process.stdout.readline()
+            process.kill()
+        copy = read_copy(copies, ISSUER, NOW, NOW + 1)
+        assert copy is not None
+        assert copy.body == bytes([copy.dated % 256]) * 500_000
+        assert copy.dated >= lines - 1
 
 
 async def test_a_directory_that_vanishes_is_made_again(server, copies) -> None:
