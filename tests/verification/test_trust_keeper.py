@@ -157,6 +157,19 @@ def test_a_clock_that_is_set_right_sets_the_age_right(started_at, dated, age) ->
     assert told.status.generation == 1
 
 
+@pytest.mark.parametrize("back", [JUMP_SECONDS, 3_600, 100_000, NOW], ids=["jump", "hour", "past-the-limit", "1970"])
+def test_a_clock_that_is_set_back_makes_no_set_ageless(back) -> None:
+    """What was found before seems to be from the future. It ages from that moment on, and reaches its limit."""
+    told = story()
+    told.found(FIRST.jwks(), NOW)
+    told.set_clock(NOW - back)
+    assert told.status.ages == {ISSUER: 0}
+    told.age(90_000)
+    assert told.status.ages == {ISSUER: 90_000}
+    told.set_clock(NOW + 90_000)
+    assert told.status.ages == {ISSUER: 90_000}
+
+
 @pytest.mark.parametrize(("jump", "moved"), [(JUMP_SECONDS - 1, False), (JUMP_SECONDS, True)], ids=["drift", "set"])
 def test_a_clock_that_merely_drifts_dates_nothing_again(jump, moved) -> None:
     """Otherwise a set from the future would never age."""

@@ -114,19 +114,22 @@ class TrustKeeper:
         )
 
     def follow_clock(self, at: Moment) -> None:
-        """Where the clock was set, date again what it had dated: a set that seemed to be from the future.
+        """Where the clock was set, date again what it had dated.
 
         A machine without a clock of its own begins in 1970. All it finds is from the future, and would be decades past
-        its limit once the time is known. To be called before each look, at least.
+        its limit once the time is known. A clock that is set back makes what was found before seem to be from the
+        future: it would not age until the clock has caught up. To be called before each look, at least.
         """
         offset = at.now - at.uptime
         jump, self._clock_offset = round(offset - self._clock_offset), offset
         if abs(jump) < JUMP_SECONDS:
             return
         for issuer, trust in self.snapshot.issuers.items():
-            dated = self._memories[issuer].dated
-            if trust.published_at < dated:
-                self._age(replace(trust, published_at=min(dated, trust.published_at + jump)))
+            dated, published_at = self._memories[issuer].dated, trust.published_at
+            if published_at < dated:
+                published_at = min(dated, published_at + jump)
+            if (published_at := min(published_at, at.now)) != trust.published_at:
+                self._age(replace(trust, published_at=published_at))
 
     def learn(self, issuer: str, outcome: Found | Refused | None, at: Moment, *, changed: bool = True) -> None:
         """Take what was found of an issuer into force, or keep what is, and say why.
