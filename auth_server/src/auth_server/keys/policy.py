@@ -84,8 +84,8 @@ class RotationPolicy:
                 "rotation_seconds",
                 (
                     f"leads to {published} published keys at once, {MAX_PUBLISHED_KEYS} are the most: a key stays for "
-                    f"{self.lease_seconds} lease + {self.max_token_seconds} longest token + {self.leeway_seconds} leeway + "
-                    f"{self.cache_seconds} cache + {self.clock_skew_seconds} clock skew = {retirement} s after it was "
-                    "replaced"
+                    f"{self.lease_seconds} lease + {self.max_token_seconds} longest token + {self.leeway_seconds} "
+                    f"leeway + {self.cache_seconds} cache + {self.clock_skew_seconds} clock skew = {retirement} s "
+                    "after it was replaced"
                 ),
             )
