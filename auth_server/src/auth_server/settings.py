@@ -7,6 +7,7 @@ from pathlib import Path
 
 from auth_server.http.client_address import Network
 from auth_server.keys.generation import RSA_BITS
+from auth_server.policy_settings import PolicySettings
 from auth_server.terms import ACCESS_TOKEN_SECONDS
 from farseal.environment import (
     Secret,
@@ -34,13 +35,18 @@ def networks(value: str) -> tuple[Network, ...]:
         raise ValueError("must be comma-separated networks such as 10.0.0.0/8, without host bits") from None
 
 
+def paths(value: str) -> tuple[Path, ...]:
+    """Comma-separated paths."""
+    return tuple(map(Path, csv(value)))
+
+
 def rsa_bits(value: str) -> int:
     """One of the sizes that are made and accepted."""
     return int(choice(*map(str, RSA_BITS))(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuthServerSettings(ServiceSettings):
+class AuthServerSettings(PolicySettings, ServiceSettings):
     """Every setting of `serve`. Defaults suit one machine; a deployment sets the first three and the directory."""
 
     PREFIX = "AUTH_SERVER_"
@@ -60,6 +66,12 @@ class AuthServerSettings(ServiceSettings):
         "File of the key that seals the signing keys: 32 bytes as hex, base64url or raw; mode 0600",
         unit="path",
         parse=path,
+    )
+    old_kek_files: tuple[Path, ...] = setting(
+        "Files of earlier keys of that kind: what they sealed still opens, nothing new is sealed with them",
+        unit="paths, comma-separated",
+        default=(),
+        parse=paths,
     )
     publish_directory: Path | None = setting(
         "Directory that receives the published documents; unset: they are served over HTTP only",
@@ -85,14 +97,8 @@ class AuthServerSettings(ServiceSettings):
     refresh_seconds: float = setting(
         "How often keys and scopes are read again from the database",
         unit="seconds",
-        default=5.0,
+        default=1.0,
         parse=duration(0.05, 60),
-    )
-    jwks_max_age_seconds: int = setting(
-        "How long caches may keep the published documents (Cache-Control: max-age)",
-        unit="seconds",
-        default=60,
-        parse=seconds(0, 86400),
     )
     database_connections: int = setting(
         "Most connections to the database of one process",
@@ -107,11 +113,33 @@ class AuthServerSettings(ServiceSettings):
         "Bring the database's schema up to date before serving", unit="boolean", default=False, parse=boolean
     )
 
-    @rule("publish_directory", "kek_file")
+    @rule("publish_directory", "kek_file", "old_kek_files")
     def kek_stays_private(self) -> Iterator[str]:
         """What is published is read by everybody."""
-        if self.publish_directory is not None and _holds(self.publish_directory, self.kek_file):
+        if self.publish_directory is None:
+            return
+        if _holds(self.publish_directory, self.kek_file):
             yield "KEK_FILE: must not be in AUTH_SERVER_PUBLISH_DIRECTORY, which everybody may read"
+        if any(_holds(self.publish_directory, file) for file in self.old_kek_files):
+            yield "OLD_KEK_FILES: must not be in AUTH_SERVER_PUBLISH_DIRECTORY, which everybody may read"
+
+    @rule("signing_lease_seconds", "refresh_seconds")
+    def lease_outlives_a_lost_look(self) -> Iterator[str]:
+        """One look at the database that fails must not stop signing."""
+        if self.signing_lease_seconds < 2 * self.refresh_seconds:
+            yield (
+                f"SIGNING_LEASE_SECONDS: must be at least twice AUTH_SERVER_REFRESH_SECONDS, 2 x "
+                f"{self.refresh_seconds:g} = {2 * self.refresh_seconds:g} s, and is {self.signing_lease_seconds} s"
+            )
+
+    @rule("access_token_seconds", "max_token_seconds")
+    def usual_life_is_allowed(self) -> Iterator[str]:
+        """Nobody should set a life that is never given."""
+        if self.access_token_seconds > self.max_token_seconds:
+            yield (
+                f"ACCESS_TOKEN_SECONDS: must be at most AUTH_SERVER_MAX_TOKEN_SECONDS, {self.max_token_seconds} s, "
+                f"and is {self.access_token_seconds} s"
+            )
 
 
 def _holds(directory: Path, file: Path) -> bool:

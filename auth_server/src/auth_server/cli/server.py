@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import datetime
 
 import click
 
@@ -10,6 +11,7 @@ from auth_server.cli.session import in_database
 from auth_server.storage import signing_keys
 from auth_server.storage.connection import Connection
 from auth_server.storage.migrate import migrator
+from farseal.clock import at
 
 
 @click.command()
@@ -65,8 +67,8 @@ def list_keys(*, as_json: bool) -> None:
                     "state": one.state,
                     "kek_id": one.kek_id,
                     "public_jwk": dict(one.public_jwk),
-                    "created_at": one.created_at,
-                    "activated_at": one.activated_at,
+                    "created_at": at(one.key.created_at),
+                    "activated_at": _at(one.key.activated_at),
                 }
                 for one in found
             ]
@@ -74,6 +76,10 @@ def list_keys(*, as_json: bool) -> None:
         return
     show_rows(
         ("Key", "State", "Created", "Active since", "Sealed under"),
-        [(one.kid, one.state, one.created_at, one.activated_at, one.kek_id) for one in found],
+        [(one.kid, one.state, at(one.key.created_at), _at(one.key.activated_at), one.kek_id) for one in found],
         empty="There are no keys; the server makes them at its first start.",
     )
+
+
+def _at(seconds: int | None) -> datetime | None:
+    return None if seconds is None else at(seconds)
