@@ -13,8 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-SIGNER = "auth_server/src/auth_server/keys/signer.py"
+CUSTODY = "auth_server/src/auth_server/keys/custody.py"
 """The one module that signs."""
+
+SIGNER = "auth_server/src/auth_server/keys/signer.py"
+"""The one module that asks it to: a key in custody, and nothing of a library."""
 
 PASSWORDS = "auth_server/src/auth_server/accounts/passwords.py"
 """The one module of the auth server with something to verify: passwords, by argon2. It checks no signature."""
@@ -43,7 +46,7 @@ def crossings(root: Path) -> Iterator[str]:
             yield from _private_keys(path, root)
             yield from _signatures(path, root)
     for path in sorted((root / "auth_server/src").rglob("*.py")):
-        if path.relative_to(root).as_posix() != SIGNER:
+        if path.relative_to(root).as_posix() != CUSTODY:
             yield from _signatures(path, root)
         if path.relative_to(root).as_posix() != PASSWORDS:
             yield from _verdicts(path, root)
@@ -62,10 +65,11 @@ def _signatures(path: Path, root: Path) -> Iterator[str]:
             continue
         owner = ast.unparse(node.func.value)
         asks_the_signer = owner.rpartition(".")[2].endswith("signer")
-        if (node.func.attr == "sign" and not asks_the_signer) or (
+        asks_custody = owner == "key" and path.relative_to(root).as_posix() == SIGNER
+        if (node.func.attr == "sign" and not asks_the_signer and not asks_custody) or (
             node.func.attr == "encode" and re.search(r"\b(jwt|jws|PyJWS|PyJWT)\b", owner)
         ):
-            yield f"{path.relative_to(root)}:{node.lineno}: only {SIGNER} signs"
+            yield f"{path.relative_to(root)}:{node.lineno}: only {CUSTODY} signs"
 
 
 def _verdicts(path: Path, root: Path) -> Iterator[str]:

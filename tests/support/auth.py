@@ -165,7 +165,7 @@ class AuthServer:
         await serve(
             create_app(
                 self._settings,
-                read_kek(self._settings.kek_file),
+                (read_kek(self._settings.kek_file),),
                 metrics=metrics,
                 readiness=readiness,
                 hasher=self._hasher,

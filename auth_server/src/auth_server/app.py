@@ -1,8 +1,10 @@
 """The composition root: settings in, a running auth server out."""
 
 import contextlib
+import os
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -19,12 +21,15 @@ from auth_server.grants.service import Grants
 from auth_server.http import api_tokens, oauth_token, well_known
 from auth_server.http.services import SERVICES, Services
 from auth_server.keys.keyring import Keyring
+from auth_server.keys.opening import Keks
+from auth_server.keys.pool import KeyPool
+from auth_server.keys.rotation import Rotation
 from auth_server.keys.sealing import Kek, KekError, exposure, read_kek
 from auth_server.keys.signer import Signer
 from auth_server.metrics import AuthMetrics
 from auth_server.publication.documents import TOKEN_PATH, Document
 from auth_server.publication.publisher import Publisher
-from auth_server.publication.refresher import Refresher
+from auth_server.publication.refresher import Refresher, Served
 from auth_server.settings import AuthServerSettings
 from auth_server.storage import resources
 from auth_server.storage.connection import Pool
@@ -56,7 +61,7 @@ class SchemaError(FarsealError):
 
 def create_app(
     settings: AuthServerSettings,
-    kek: Kek,
+    keks: Keks,
     *,
     metrics: ServiceMetrics,
     readiness: Readiness,
@@ -69,9 +74,9 @@ def create_app(
 
     Args:
         settings: see there.
-        kek: opens the signing keys.
+        keks: open the signing keys; the first one seals.
         metrics: of this service; one application for each.
-        readiness: gets the checks ``database``, ``keyring`` and ``publication``.
+        readiness: gets the checks ``database``, ``keyring``, ``rotation`` and ``publication``.
         clock: seconds since the epoch.
         hasher: makes the password hasher, for tests that cannot wait for the real cost.
     """
@@ -98,26 +103,21 @@ def create_app(
             )
             stack.push_async_callback(pool.close)
             await _check_schema(pool, migrate=settings.migrate_on_start)
-            signer = Signer()
-            stack.callback(signer.close)
+            refresher, keyring, signer = await stack.enter_async_context(
+                _keys(settings, keks, pool, clock=clock, metrics=counted)
+            )
             passwords = stack.enter_context(hasher())
             throttle = Throttle(pool)
-            keyring = Keyring(pool, kek, bits=settings.rsa_bits)
-            refresher = Refresher(
-                keyring,
-                lambda: _scopes(pool),
-                None if settings.publish_directory is None else Publisher(settings.publish_directory),
-                issuer=settings.issuer,
-                clock=clock,
-                metrics=counted,
-            )
-            await refresher.start()
             app[_REFRESHER] = refresher
             app[SERVICES] = Services(
                 accounts=Accounts(pool, passwords, throttle),
                 grants=Grants(pool),
                 issuer=TokenIssuer(
-                    signer, keyring.active_key, issuer=settings.issuer, lifetime=settings.access_token_seconds
+                    signer,
+                    keyring.active_key,
+                    issuer=settings.issuer,
+                    lifetime=settings.access_token_seconds,
+                    longest=settings.max_token_seconds,
                 ),
                 clock=clock,
                 trusted_proxies=settings.trusted_proxies,
@@ -125,6 +125,8 @@ def create_app(
             )
             readiness.add("database", lambda: postgres.check(pool))
             readiness.add("keyring", refresher.check_keyring)
+            # What these two find is shared by all replicas, and no request needs it at once.
+            readiness.add("rotation", refresher.check_rotation, required=False)
             readiness.add("publication", refresher.check_publication, required=False)
             for name, work, seconds in (
                 ("refresh", refresher.refresh, settings.refresh_seconds),
@@ -147,25 +149,66 @@ def run_server(environ: Mapping[str, str]) -> int:
     try:
         settings = AuthServerSettings.from_environ(environ)
         settings.configure_logging(SERVICE)
-        kek = open_kek(settings.kek_file)
+        keks = open_keks((settings.kek_file, *settings.old_kek_files))
     except (SettingsError, KekError) as error:
         sys.stderr.write(f"{SERVICE}: {error}\n")
         return run.EXIT_MISCONFIGURED
     metrics, readiness = ServiceMetrics(SERVICE), Readiness()
-    app = create_app(settings, kek, metrics=metrics, readiness=readiness)
+    app = create_app(settings, keks, metrics=metrics, readiness=readiness)
     return settings.run(app, readiness=readiness, metrics=metrics)
 
 
-def open_kek(path: Path) -> Kek:
-    """The KEK in a file, with a warning in the log when others can read it.
+def open_keks(paths: Iterable[Path]) -> Keks:
+    """The KEKs in files, with a warning in the log when others can read one.
 
     Raises:
-        KekError: the file cannot be used.
+        KekError: a file cannot be used.
     """
-    kek = read_kek(path)
-    if warning := exposure(path):
-        log.warning("kek file exposed", detail=warning)
-    return kek
+    keks: list[Kek] = []
+    for path in paths:
+        keks.append(read_kek(path))
+        if warning := exposure(path):
+            log.warning("kek file exposed", detail=warning)
+    return tuple(keks)
+
+
+@contextlib.asynccontextmanager
+async def _keys(
+    settings: AuthServerSettings, keks: Keks, pool: Pool, *, clock: Clock, metrics: AuthMetrics
+) -> AsyncIterator[tuple[Refresher, Keyring, Signer]]:
+    """Everything about signing keys, started. At the end the last signatures are counted."""
+    actor, policy = f"auth_server@{socket.gethostname()}:{os.getpid()}", settings.policy
+    async with contextlib.AsyncExitStack() as stack:
+        publisher = None if settings.publish_directory is None else Publisher(settings.publish_directory)
+        if publisher is not None:
+            stack.push_async_callback(publisher.close)
+        key_pool = KeyPool(pool, keks, policy, bits=settings.rsa_bits, actor=actor)
+        stack.push_async_callback(key_pool.close)
+        rotation = Rotation(
+            pool, keks, key_pool, policy, actor=actor, held=lambda: publisher.conflict if publisher else None
+        )
+        keyring, signer = Keyring(pool, keks, policy), Signer()
+        refresher = Refresher(
+            rotation,
+            keyring,
+            signer,
+            lambda: _scopes(pool),
+            publisher,
+            issuer=settings.issuer,
+            clock=clock,
+            metrics=metrics,
+        )
+        stack.push_async_callback(_last_flush, refresher)
+        stack.callback(signer.close)
+        await refresher.start()
+        yield refresher, keyring, signer
+
+
+async def _last_flush(refresher: Refresher) -> None:
+    try:
+        await refresher.flush()
+    except postgres.DatabaseUnavailable:
+        log.warning("the last signatures could not be counted")
 
 
 def _routes(issuer_path: str, *, max_age: int) -> list[web.RouteDef]:
@@ -174,7 +217,7 @@ def _routes(issuer_path: str, *, max_age: int) -> list[web.RouteDef]:
     For an issuer with a path, metadata is at the well-known path *before* it too (RFC 8414 section 3.1).
     """
     openapi = (files("auth_server") / "openapi.yaml").read_bytes()
-    description = Document("openapi.yaml", "application/yaml", openapi)
+    description = Served(Document("openapi.yaml", "application/yaml", openapi), modified=0)
     found: list[web.RouteDef] = []
     for base in dict.fromkeys(("", issuer_path)):
         found += [
@@ -189,11 +232,11 @@ def _routes(issuer_path: str, *, max_age: int) -> list[web.RouteDef]:
     return found
 
 
-def _jwks(request: web.Request) -> Document:
+def _jwks(request: web.Request) -> Served:
     return request.app[_REFRESHER].published.jwks
 
 
-def _metadata(request: web.Request) -> Document:
+def _metadata(request: web.Request) -> Served:
     return request.app[_REFRESHER].published.metadata
 
 

@@ -1,9 +1,12 @@
 """What the auth server counts beside its requests."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from prometheus_client import Counter, Gauge
+
+from auth_server.keys.lifecycle import KeyState
 
 if TYPE_CHECKING:
     from farseal.service.metrics import ServiceMetrics
@@ -17,6 +20,11 @@ class AuthMetrics:
     refresh_failures: Counter
     publication_failures: Counter
     published_at: Gauge
+    keys: Gauge
+    sequence: Gauge
+    rotation_steps: Counter
+    leader_ticks: Counter
+    clock_difference: Gauge
 
     @classmethod
     def registered(cls, metrics: "ServiceMetrics") -> Self:
@@ -41,7 +49,41 @@ class AuthMetrics:
             ),
             published_at=Gauge(
                 "auth_published_timestamp_seconds",
-                "When the published documents were last written to their directory",
+                "When the database confirmed what is published, by the clock of this replica",
+                registry=registry,
+            ),
+            keys=Gauge(
+                "auth_signing_keys",
+                "Signing keys by state, those that are gone left out",
+                ("state",),
+                registry=registry,
+            ),
+            sequence=Gauge(
+                "auth_published_sequence",
+                "Number of the state of the keys that this replica holds; falls only when a backup is restored",
+                registry=registry,
+            ),
+            rotation_steps=Counter(
+                "auth_rotation_steps_total",
+                "Steps of the rotation that this replica took while it led, by action",
+                ("action",),
+                registry=registry,
+            ),
+            leader_ticks=Counter(
+                "auth_rotation_leader_ticks_total",
+                "Ticks of the rotation that this replica led",
+                registry=registry,
+            ),
+            clock_difference=Gauge(
+                "auth_clock_difference_seconds",
+                "By how much the clock of this replica is ahead of the database's",
                 registry=registry,
             ),
         )
+
+    def show_keys(self, states: Mapping[str, int], sequence: int) -> None:
+        """How many keys there are by state, and the number of the whole."""
+        for state in KeyState:
+            if state is not KeyState.GONE:
+                self.keys.labels(state).set(states.get(state, 0))
+        self.sequence.set(sequence)

@@ -82,7 +82,7 @@ def mint(
             raise Refusal(f"{grant.error}: {grant.description}")
         if lifetime is not None:
             grant = dataclasses.replace(grant, access_token_seconds=lifetime)
-        return await _issue(pool, grant)
+        return await _issue(pool, grant, lifetime)
 
     issued = with_pool(work)
     if as_json:
@@ -134,27 +134,37 @@ async def _granted(
     return await grants.for_client(client, scope=scope, resources=audiences)
 
 
-async def _issue(pool: Pool, grant: Grant) -> dict[str, Any]:
+async def _issue(pool: Pool, grant: Grant, lifetime: int | None) -> dict[str, Any]:
     # The signing half of the service is loaded for this command alone.
+    from auth_server.app import open_keks  # noqa: PLC0415
     from auth_server.keys.keyring import Keyring  # noqa: PLC0415
-    from auth_server.keys.sealing import KekError, read_kek  # noqa: PLC0415
+    from auth_server.keys.sealing import KekError  # noqa: PLC0415
     from auth_server.keys.signer import Signer  # noqa: PLC0415
     from auth_server.settings import AuthServerSettings  # noqa: PLC0415
     from auth_server.tokens.issuer import TokenIssuer  # noqa: PLC0415
 
     settings = AuthServerSettings.from_environ(os.environ)
+    if lifetime is not None and lifetime > settings.max_token_seconds:
+        raise Refusal(f"--lifetime may be {settings.max_token_seconds} s at most: AUTH_SERVER_MAX_TOKEN_SECONDS")
     try:
-        kek = read_kek(settings.kek_file)
+        keks = open_keks((settings.kek_file, *settings.old_kek_files))
     except KekError as error:
         raise Unavailable(str(error)) from None
-    keyring = Keyring(pool, kek, bits=settings.rsa_bits)
+    keyring = Keyring(pool, keks, settings.policy)
     await keyring.refresh()
     signer = Signer()
     try:
-        issuer = TokenIssuer(signer, keyring.active_key, issuer=settings.issuer, lifetime=settings.access_token_seconds)
+        issuer = TokenIssuer(
+            signer,
+            keyring.active_key,
+            issuer=settings.issuer,
+            lifetime=settings.access_token_seconds,
+            longest=settings.max_token_seconds,
+        )
         issued = await issuer.issue(grant, now=now())
     finally:
         signer.close()
+    await keyring.flush(signer.take_counts())
     log.warning("token minted by an operator", jti=issued.token_id, subject=grant.subject, audience=grant.audience)
     return dict(issued.body())
 

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 if TYPE_CHECKING:
-    from auth_server.publication.documents import Document
+    from auth_server.publication.refresher import Served
 
 _CORS: Final = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag"}
 """Public documents: any page may read them, no credentials are involved."""
@@ -30,19 +32,48 @@ def is_fresh(etag: str, if_none_match: Sequence[str]) -> bool:
     return any(value.strip() == "*" or etag in _ENTITY_TAG.findall(value) for value in if_none_match)
 
 
-def routes(path: str, document: "Callable[[web.Request], Document]", *, max_age: int) -> list[web.RouteDef]:
+def is_unmodified(served: "Served", if_modified_since: Sequence[str]) -> bool:
+    """Whether the client's copy is no older than the current one (RFC 9110 section 13.1.3).
+
+    A header that is repeated or no date in the format of section 5.6.7 is passed over. So is a moment at which this
+    server gave out another content: in the second of a change the date alone does not tell the two apart.
+    """
+    if len(if_modified_since) != 1 or not served.modified:
+        return False
+    try:
+        since = parsedate_to_datetime(if_modified_since[0])
+    except ValueError:
+        return False
+    if since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    return since.timestamp() >= served.modified and since.timestamp() > served.replaced
+
+
+def http_date(seconds: int) -> str:
+    """The moment as RFC 9110 section 5.6.7 has it."""
+    return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
+
+
+def routes(path: str, document: "Callable[[web.Request], Served]", *, max_age: int) -> list[web.RouteDef]:
     """GET, HEAD and the CORS preflight of one document.
 
     Args:
         path: where it is served.
-        document: gives the current one; asked at every request.
+        document: gives the current one; asked at every request. ``Last-Modified`` is when the database confirmed it.
         max_age: seconds that caches may keep it.
     """
 
     async def get(request: web.Request) -> web.Response:
-        current = document(request)
-        headers = {**_CORS, "Cache-Control": f"public, max-age={max_age}", "ETag": current.etag}
-        if is_fresh(current.etag, request.headers.getall("If-None-Match", [])):
+        served = document(request)
+        current, headers = served.document, {**_CORS, "Cache-Control": f"public, max-age={max_age}"}
+        headers["ETag"] = current.etag
+        if served.modified:
+            headers["Last-Modified"] = http_date(served.modified)
+        if hdrs.IF_NONE_MATCH in request.headers:
+            fresh = is_fresh(current.etag, request.headers.getall(hdrs.IF_NONE_MATCH))
+        else:
+            fresh = is_unmodified(served, request.headers.getall(hdrs.IF_MODIFIED_SINCE, []))
+        if fresh:
             return web.Response(status=304, headers=headers)
         return web.Response(body=current.body, content_type=current.media_type, headers=headers)
 

@@ -27,6 +27,11 @@ class PublicKey:
         return cls(n=_base64url_uint(numbers.n), e=_base64url_uint(numbers.e))
 
     @property
+    def bits(self) -> int:
+        """Of the modulus, in whole bytes: 2048, 3072 or 4096 for keys that are made here."""
+        return len(self.n) * 6 // 8 * 8
+
+    @property
     def kid(self) -> str:
         """RFC 7638 SHA-256 thumbprint: the same key has the same name everywhere."""
         canonical = msgspec.json.encode({"e": self.e, "kty": "RSA", "n": self.n})

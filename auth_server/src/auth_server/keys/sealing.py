@@ -1,7 +1,8 @@
 """Private keys at rest: AES-256-GCM under a key-encryption key (KEK) that the database never sees.
 
 A sealed key is ``magic(4) kek-id(8) nonce(12) ciphertext tag(16)``. Everything before the ciphertext, and the kid, are
-authenticated: a sealed key moved to the row of another kid does not open.
+authenticated: a sealed key moved to the row of another kid does not open. The public half of a key that came back from
+a published document is sealed too, under a magic of its own, against whoever can write to the database alone.
 """
 
 import base64
@@ -10,6 +11,7 @@ import hashlib
 import hmac
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,7 +23,9 @@ from farseal.errors import FarsealError
 
 KEK_BYTES: Final = 32
 MAGIC: Final = b"FSK1"
-"""Names the format and its version."""
+"""Names the format of a private half, and its version."""
+PUBLIC_MAGIC: Final = b"FSP1"
+"""Of a public half; neither opens as the other."""
 _ID_BYTES: Final = 8
 _NONCE_BYTES: Final = 12
 """Random for every seal; a KEK seals a few keys in its life, far from the 2**32 at which collisions matter."""
@@ -104,11 +108,11 @@ def exposure(path: Path) -> str | None:
     return None
 
 
-def seal(private_key: bytes, *, kek: Kek, kid: str) -> bytes:
-    """Encrypt a private key for the row of ``kid``."""
-    head = MAGIC + bytes.fromhex(kek.id)
+def seal(plain: bytes, *, kek: Kek, kid: str, magic: bytes = MAGIC) -> bytes:
+    """Encrypt a private key for the row of ``kid``, or with `PUBLIC_MAGIC` a public one."""
+    head = magic + bytes.fromhex(kek.id)
     nonce = os.urandom(_NONCE_BYTES)
-    return head + nonce + AESGCM(kek.secret).encrypt(nonce, private_key, head + kid.encode())
+    return head + nonce + AESGCM(kek.secret).encrypt(nonce, plain, head + kid.encode())
 
 
 def unseal(sealed: bytes, *, kek: Kek, kid: str) -> bytes:
@@ -118,13 +122,24 @@ def unseal(sealed: bytes, *, kek: Kek, kid: str) -> bytes:
         WrongKekError: another KEK sealed it.
         SealError: the bytes are of no known format, or were altered, or belong to another kid.
     """
+    return unseal_with(sealed, keks=(kek,), kid=kid)
+
+
+def unseal_with(sealed: bytes, *, keks: Iterable[Kek], kid: str, magic: bytes = MAGIC) -> bytes:
+    """The same with whichever of ``keks`` sealed it; the sealed bytes name it.
+
+    Raises:
+        WrongKekError: none of them did.
+        SealError: the bytes are of another format, or were altered, or belong to another kid.
+    """
     head, rest = sealed[: len(MAGIC) + _ID_BYTES], sealed[len(MAGIC) + _ID_BYTES :]
-    if not head.startswith(MAGIC) or len(rest) <= _NONCE_BYTES:
-        raise SealError(f"signing key {kid} is not in the sealed format {MAGIC.decode()}")
-    sealed_under = head[len(MAGIC) :].hex()
-    if sealed_under != kek.id:
-        raise WrongKekError(f"signing key {kid} is sealed under KEK {sealed_under}, the given one is {kek.id}")
+    if not head.startswith(magic) or len(rest) <= _NONCE_BYTES:
+        raise SealError(f"signing key {kid} is not in the sealed format {magic.decode()}")
+    sealed_under, given = head[len(magic) :].hex(), {kek.id: kek for kek in keks}
+    if sealed_under not in given:
+        ours = f"one is {next(iter(given))}" if len(given) == 1 else f"ones are {', '.join(given)}"
+        raise WrongKekError(f"signing key {kid} is sealed under KEK {sealed_under}, the given {ours}")
     try:
-        return AESGCM(kek.secret).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], head + kid.encode())
+        return AESGCM(given[sealed_under].secret).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], head + kid.encode())
     except InvalidTag:
         raise SealError(f"signing key {kid} was altered in the database, or belongs to another kid") from None

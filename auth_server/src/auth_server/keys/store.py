@@ -74,11 +74,10 @@ async def changing(conn: Connection, *, wait_seconds: float = LOCK_SECONDS) -> A
 
 
 @contextlib.asynccontextmanager
-async def changing_if_free(conn: Connection) -> AsyncIterator[Changing | None]:
-    """The same for whoever takes the lock first; None for the others, who do not wait."""
+async def leading(conn: Connection) -> AsyncIterator[bool]:
+    """A transaction with the same lock for whoever takes it first; False for the others, who do not wait."""
     async with conn.transaction():
-        free = await signing_keys.try_lock(conn)
-        yield Changing(conn, await signing_keys.locked_keys(conn)) if free else None
+        yield await signing_keys.try_lock(conn)
 
 
 async def apply(conn: Connection, decide: Decide, *, actor: str, action: str, reason: str | None, now: int) -> Outcome:

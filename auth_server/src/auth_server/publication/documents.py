@@ -12,7 +12,7 @@ import msgspec
 
 from auth_server.terms import GRANT_TYPES
 from farseal.encoding import b64url_encode
-from farseal.vocabulary import ISSUER_METADATA_FILE, JWKS_FILE, JWKS_MEDIA_TYPE, JWKS_PATH
+from farseal.vocabulary import ISSUER_METADATA_FILE, JWKS_FILE, JWKS_MEDIA_TYPE, JWKS_PATH, PUBLICATION_MEMBER
 
 if TYPE_CHECKING:
     from auth_server.keys.public_key import PublicKey
@@ -35,10 +35,23 @@ class Document:
         return f'"{b64url_encode(hashlib.sha256(self.body).digest()[:16])}"'
 
 
-def jwks(keys: "Iterable[PublicKey]") -> Document:
-    """The JWK Set of the issuer (RFC 7517 section 5), in the order of the kids."""
-    members = [key.jwk() for key in sorted(keys, key=lambda key: key.kid)]
-    return Document(JWKS_FILE, JWKS_MEDIA_TYPE, msgspec.json.encode({"keys": members}))
+def jwks(keys: "Iterable[PublicKey]", *, issuer: str, sequence: int, revoked: Iterable[str] = ()) -> Document:
+    """The JWK Set of the issuer (RFC 7517 section 5), in the order of the kids.
+
+    The member `PUBLICATION_MEMBER` says whose it is, which one it is, and which keys were withdrawn: one document, so
+    that no reader sees the keys of one moment and the withdrawals of another. Neither manifest nor signature stands
+    beside it: ADR 0010.
+
+    Args:
+        keys: to be published. One that is revoked is left out: a withdrawal wins.
+        issuer: the configured string, byte for byte.
+        sequence: of the state in the database, 1 or more.
+        revoked: kids that were withdrawn in an emergency.
+    """
+    withdrawn = sorted(set(revoked))
+    members = [key.jwk() for key in sorted(keys, key=lambda key: key.kid) if key.kid not in withdrawn]
+    said = {"issuer": issuer, "sequence": sequence, "revoked": withdrawn}
+    return Document(JWKS_FILE, JWKS_MEDIA_TYPE, msgspec.json.encode({"keys": members, PUBLICATION_MEMBER: said}))
 
 
 def issuer_metadata(issuer: str, *, scopes: Iterable[str]) -> Document:

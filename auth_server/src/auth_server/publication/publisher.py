@@ -2,10 +2,15 @@
 
 import asyncio
 import contextlib
-import os
-import secrets
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from auth_server.publication import files
+from auth_server.publication.published import MAX_BYTES, PublishedError, conflict, read_published
+from farseal.vocabulary import JWKS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,91 +21,159 @@ HEARTBEAT_SECONDS: Final = 60
 """Documents are written again after this long although nothing changed: their age tells verifiers that they are true
 still. A fifteenth of the age at which a verifier warns by default."""
 
-_MODE: Final = 0o644
-_DIRECTORY_MODE: Final = 0o755
-"""Public by nature; readers run as other users, so the umask has no say."""
+TELL_SECONDS: Final = 2.0
+"""A write that takes longer is told by readiness."""
 
-_STALE_SECONDS: Final = 60
-"""Age at which a temporary file is nobody's any more. A replica that lives renames its own within a moment."""
+
+class ConflictError(Exception):
+    """What lies in the directory must not be replaced by what this server has. The message says why."""
 
 
 class Publisher:
     """Replaces files whole, so that a reader sees the old document or the new one and never a part.
 
-    Several replicas may write one directory: each has its own temporary names, and the last rename wins.
+    Several replicas may write one directory. They take turns by a lock on it; what is the same and young enough is
+    not written again; and a document that is ahead of ours is never written over: verifiers would refuse the older one,
+    and somebody has to be told that the database has lost something.
+
+    A disk that does not answer holds up one thread, which belongs to nobody, and nothing else.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
-        self._written: tuple[Document, ...] = ()
+        self._monotonic = monotonic
+        self._writing: asyncio.Task[None] | None = None
+        self._began = 0.0
+        self._error: Exception | None = None
+        self._failed = False
         self._written_at: int | None = None
+        self.written: tuple[Document, ...] = ()
+        """What the last attempt that succeeded has left in the directory."""
         self.failure: str | None = None
         """Why the last attempt failed; None when it did not."""
+        self.conflict: str | None = None
+        """Why the directory must not be written to; None when it may."""
+        self.failures = 0
+        """How many attempts have failed."""
+
+    @property
+    def written_at(self) -> int | None:
+        """When the documents in the directory were confirmed, in seconds since the epoch."""
+        return self._written_at
+
+    @property
+    def problem(self) -> str | None:
+        """Why the directory may not hold the current documents, for people."""
+        if self._writing is not None and (lasts := self._monotonic() - self._began) >= TELL_SECONDS:
+            return f"writing to {self._directory} for {lasts:.0f} s"
+        return self.failure
 
     def due(self, documents: "Iterable[Document]", *, now: int) -> bool:
         """Whether to write: something changed, the last attempt failed, or the heartbeat is due.
 
         A clock that was set back counts as due.
         """
-        if self.failure is not None or self._written_at is None or tuple(documents) != self._written:
+        if self.failure is not None or self._written_at is None or tuple(documents) != self.written:
             return True
         return not 0 <= now - self._written_at < HEARTBEAT_SECONDS
 
+    def begin(self, documents: "Iterable[Document]", *, now: int) -> None:
+        """Write in the background, unless that is being done already: one attempt at a time."""
+        if self._writing is None:
+            self._began = self._monotonic()
+            self._writing = asyncio.create_task(self._attempt(tuple(documents), now), name="publish")
+
+    async def wait(self, seconds: float) -> None:
+        """Until nothing is being written, but ``seconds`` at most."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=seconds)
+
     async def publish(self, documents: "Iterable[Document]", *, now: int) -> None:
-        """Write the documents, atomically each, in a thread.
+        """Write the documents, atomically each, and wait for it.
 
         Raises:
             OSError: the directory is missing, full or not writable; `failure` says so until an attempt succeeds.
+            ConflictError: what lies there must not be replaced; `conflict` and `failure` say so.
         """
-        chosen = tuple(documents)
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+        self.begin(documents, now=now)
+        assert self._writing is not None  # noqa: S101 - begun in the line before
+        await asyncio.wait({self._writing})
+        if self._error is not None:
+            raise self._error
+
+    async def close(self) -> None:
+        """Wait a moment for what is being written, and then no longer: a thread that hangs ends with the process."""
+        await self.wait(TELL_SECONDS)
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait({self._writing})
+
+    async def _attempt(self, documents: "tuple[Document, ...]", now: int) -> None:
         try:
-            await asyncio.to_thread(self._write_all, chosen)
-        except OSError as error:
-            self.failure = f"cannot write to {self._directory}: {error.strerror or type(error).__name__}"
-            raise
-        self.failure = None
-        self._written, self._written_at = chosen, now
+            written_at = await _in_own_thread(lambda: self._write_all(documents, now))
+        except ConflictError as error:
+            self._error, self.conflict = error, str(error)
+            self.failure = f"not written to {self._directory}: {error}"
+            self.failures += 1
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt is made and this one told
+            self._error, self.conflict = error, None
+            reason = error.strerror if isinstance(error, OSError) else None
+            self.failure = f"cannot write to {self._directory}: {reason or type(error).__name__}"
+            self.failures += 1
+        else:
+            self._error = self.failure = self.conflict = None
+            self.written, self._written_at = documents, written_at
+        finally:
+            self._writing = None
 
-    def _write_all(self, documents: "tuple[Document, ...]") -> None:
-        if not self._directory.is_dir():
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._directory.chmod(_DIRECTORY_MODE)
-        for document in documents:
-            path = self._directory / document.name
-            _replace(path, document.body)
-            _remove_leftovers(path)
-        _sync_directory(self._directory)
+    def _write_all(self, documents: "tuple[Document, ...]", now: int) -> int:
+        """Write unless it is there; gives when what is there was confirmed."""
+        files.ensure_directory(self._directory)
+        with files.taking_turns(self._directory):
+            self._refuse_conflict(documents)
+            confirmed = files.confirmed_at(self._directory, {one.name: one.body for one in documents})
+            if confirmed is not None and 0 <= now - confirmed < HEARTBEAT_SECONDS:
+                return confirmed
+            for document in documents:
+                files.replace(self._directory / document.name, document.body)
+            files.sync_directory(self._directory)
+        return now
 
-
-def _replace(path: Path, body: bytes) -> None:
-    """Write a temporary file beside ``path``, bring it to the disk, and give it the name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, _MODE)
-            file.write(body)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Delete what writers of ``path`` left behind when they were killed, by the clock of the file system."""
-    with contextlib.suppress(OSError):  # another replica is doing the same
-        newest = path.stat().st_mtime
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-            if leftover.lstat().st_mtime < newest - _STALE_SECONDS:
-                leftover.unlink()
+    def _refuse_conflict(self, documents: "tuple[Document, ...]") -> None:
+        ours = next((document for document in documents if document.name == JWKS_FILE), None)
+        if ours is None:
+            return
+        # What is not ours, broken or older than this format may be replaced.
+        with contextlib.suppress(PublishedError, FileNotFoundError):
+            theirs = read_published(files.read(self._directory / JWKS_FILE, MAX_BYTES + 1))
+            if why := conflict(theirs, read_published(ours.body)):
+                raise ConflictError(why)
 
 
-def _sync_directory(directory: Path) -> None:
-    """Bring the renames to the disk as well."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+async def _in_own_thread(work: Callable[[], int]) -> int:
+    """The result of ``work`` from a thread that nobody waits for at the end of the process."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[int] = loop.create_future()
+
+    def tell(result: int | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            assert result is not None  # noqa: S101 - one of the two is there
+            future.set_result(result)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as caught:  # noqa: BLE001 - carried over to whoever waits
+            error = caught
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(tell, result, error)
+
+    threading.Thread(target=run, name="publish", daemon=True).start()
+    return await future

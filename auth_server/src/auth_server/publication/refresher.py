@@ -1,16 +1,20 @@
-"""Keeps the keyring and the published documents true."""
+"""Keeps the keys, the rotation and the published documents true: one turn after the other."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from auth_server.keys.keyring import Keyring, KeyringError
+from auth_server.keys.keyring import Keyring
+from auth_server.keys.opening import KeyringError
 from auth_server.publication import documents
+from auth_server.publication.publisher import HEARTBEAT_SECONDS
 from farseal.service.postgres import DatabaseUnavailable
 
 if TYPE_CHECKING:
+    from auth_server.keys.rotation import Rotation
+    from auth_server.keys.signer import Signer
     from auth_server.metrics import AuthMetrics
     from auth_server.publication.documents import Document
     from auth_server.publication.publisher import Publisher
@@ -18,26 +22,65 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+PATIENCE_SECONDS: Final = 0.25
+"""How long a turn waits for its own write. A disk takes milliseconds; one that takes longer is left alone meanwhile."""
+
+START_PATIENCE_SECONDS: Final = 2.0
+"""The same for the first publication: whoever started the server likes to find the documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A document and when the database confirmed it.
+
+    Attributes:
+        document: the bytes.
+        modified: seconds since the epoch; moves on with every heartbeat, as the age of the files does.
+        replaced: the ``modified`` that another content was last given, 0 if there was none: who names that moment may
+            hold the other one.
+    """
+
+    document: "Document"
+    modified: int
+    replaced: int = 0
+
+    def renewed(self, document: "Document", *, now: int) -> "Served":
+        """What is served once the database has confirmed ``document`` at ``now``."""
+        if document != self.document:
+            return Served(document, now, self.modified)
+        if 0 <= now - self.modified < HEARTBEAT_SECONDS:
+            return self
+        return Served(document, now, self.replaced)
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
     """The documents of one moment."""
 
-    jwks: "Document"
-    metadata: "Document"
+    jwks: Served
+    metadata: Served
+
+    @property
+    def documents(self) -> "tuple[Document, Document]":
+        """In the order in which they are written."""
+        return self.jwks.document, self.metadata.document
 
 
 class Refresher:
-    """Reads keys and scopes again when told, and writes the documents when that is due.
+    """Each turn: rotate, read keys and scopes, make the documents, write them if that is due, confirm what was written.
 
     The documents are written only right after the database confirmed them: their age tells verifiers how old the
     knowledge is, not how old the file is. While the database is away they age, and so they must: nobody can say
     whether a key was revoked meanwhile.
+
+    A key counts as published once a publication that holds it has succeeded; one that fails holds its activation back.
     """
 
     def __init__(
         self,
+        rotation: "Rotation",
         keyring: Keyring,
+        signer: "Signer",
         scopes: Callable[[], Awaitable[Sequence[str]]],
         publisher: "Publisher | None",
         *,
@@ -45,7 +88,9 @@ class Refresher:
         clock: "Clock",
         metrics: "AuthMetrics",
     ) -> None:
+        self._rotation = rotation
         self._keyring = keyring
+        self._signer = signer
         self._scopes = scopes
         self._publisher = publisher
         self._issuer = issuer
@@ -53,6 +98,9 @@ class Refresher:
         self._metrics = metrics
         self._published: Published | None = None
         self._failure: str | None = None
+        self._fault: str | None = None
+        self._told: str | None = None
+        self._counted = 0
 
     @property
     def published(self) -> Published:
@@ -68,13 +116,16 @@ class Refresher:
             KeyringError: stored keys cannot be used.
             DatabaseUnavailable: the database cannot be reached.
         """
-        await self._keyring.prepare(now=self._clock())
-        await self._publish_current()
+        await self._rotation.prepare(now=self._clock())
+        await self._keyring.refresh()
+        await self._publish_current(START_PATIENCE_SECONDS)
+        await self._confirm()
+        self._tell()
 
     async def refresh(self) -> None:
-        """One look at the database, and one publication if it is due.
+        """One turn.
 
-        What fails is told, counted and leaves everything as it was: the next look is soon. Errors that nobody has
+        What fails is told, counted and leaves everything as it was: the next turn is soon. Errors that nobody has
         foreseen are told and raised.
         """
         try:
@@ -88,28 +139,90 @@ class Refresher:
             raise
         else:
             self._failure = None
+        self._tell()
+
+    async def flush(self) -> None:
+        """Store the numbers of signatures that were made since the last turn.
+
+        Raises:
+            DatabaseUnavailable: the database cannot be reached; the numbers are kept.
+        """
+        counts = self._signer.take_counts()
+        try:
+            await self._keyring.flush(counts)
+        except BaseException:
+            self._signer.give_back_counts(counts)
+            raise
 
     async def _turn(self) -> None:
+        await self._rotate()
         if await self._keyring.refresh():
-            log.info("signing keys loaded", active=self._keyring.active_key().kid)
-        await self._publish_current()
+            keys = self._keyring.keys
+            log.info("signing keys loaded", active=keys.active.kid, sequence=keys.sequence)
+        await self._publish_current(PATIENCE_SECONDS)
+        await self._confirm()
+        await self.flush()
 
-    async def _publish_current(self) -> None:
+    async def _rotate(self) -> None:
+        """A rotation that breaks must not keep the keys from being read: signing would end with the lease."""
+        try:
+            taken = await self._rotation.tick(self._clock())
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            if self._fault is None:
+                log.exception("the rotation failed")
+            self._fault = f"unexpected {type(error).__name__}"
+            return
+        self._fault = None
+        if taken is not None:
+            self._metrics.leader_ticks.inc()
+            for step in taken:
+                self._metrics.rotation_steps.labels(step.action).inc()
+
+    async def _publish_current(self, patience: float) -> None:
         """Make the documents of the keys that the database has just confirmed, and write them if that is due."""
-        scopes = await self._scopes()
-        self._published = Published(
-            documents.jwks(self._keyring.keys.published), documents.issuer_metadata(self._issuer, scopes=scopes)
-        )
-        await self._publish(self._published)
+        keys, scopes, now = self._keyring.keys, await self._scopes(), self._clock()
+        jwks = documents.jwks(keys.published, issuer=self._issuer, sequence=keys.sequence, revoked=keys.revoked)
+        metadata = documents.issuer_metadata(self._issuer, scopes=scopes)
+        if self._published is None:
+            self._published = Published(Served(jwks, now), Served(metadata, now))
+        else:
+            before = self._published
+            self._published = Published(before.jwks.renewed(jwks, now=now), before.metadata.renewed(metadata, now=now))
+        if self._publisher is None:
+            return
+        if self._publisher.due(self._published.documents, now=now):
+            self._publisher.begin(self._published.documents, now=now)
+        await self._publisher.wait(patience)
+
+    async def _confirm(self) -> None:
+        """Where there is no directory, the documents are public as soon as they are in memory."""
+        unconfirmed = self._keyring.keys.unconfirmed
+        if not unconfirmed:
+            return
+        if self._publisher is None or (
+            self._publisher.problem is None and self._publisher.written == self.published.documents
+        ):
+            await self._rotation.confirm(unconfirmed, now=self._clock())
 
     async def check_keyring(self) -> str | None:
         """For readiness: why the keys in memory may not be those of the database. A database that is away is its own
         check."""
         return self._failure
 
+    async def check_rotation(self) -> str | None:
+        """For readiness: why keys are not rotated, or not all of them published."""
+        keys = self._keyring.keys
+        found = [self._fault, self._rotation.problem, *keys.faults]
+        return "; ".join(dict.fromkeys(reason for reason in found if reason)) or None
+
     async def check_publication(self) -> str | None:
-        """For readiness: why the directory does not hold the current documents."""
-        return None if self._publisher is None else self._publisher.failure
+        """For readiness: why the directory does not hold the current documents, and what waits for it."""
+        problem = None if self._publisher is None else self._publisher.problem
+        if problem and (waiting := self._keyring.keys.unconfirmed):
+            return f"{problem}; not activated before it is published: {', '.join(waiting)}"
+        return problem
 
     def _note(self, reason: str, *, tell: bool = True) -> None:
         self._metrics.refresh_failures.inc()
@@ -117,20 +230,21 @@ class Refresher:
             log.error("signing keys cannot be refreshed", reason=reason)
         self._failure = reason if tell else None
 
-    async def _publish(self, published: Published) -> None:
+    def _tell(self) -> None:
+        """Log what changed about the publication, and set the figures."""
+        keys = self._keyring.keys
+        self._metrics.show_keys(keys.states or {}, keys.sequence)
+        self._metrics.clock_difference.set(self._rotation.clock_difference)
         if self._publisher is None:
+            self._metrics.published_at.set(self.published.jwks.modified)
             return
-        now, both = self._clock(), (published.jwks, published.metadata)
-        if not self._publisher.due(both, now=now):
-            return
-        before = self._publisher.failure
-        try:
-            await self._publisher.publish(both, now=now)
-        except OSError:
-            self._metrics.publication_failures.inc()
-            if self._publisher.failure != before:
-                log.error("publication failed", reason=self._publisher.failure)  # noqa: TRY400 - the reason is whole
-        else:
-            self._metrics.published_at.set(now)
-            if before is not None:
-                log.info("publication works again")
+        if self._publisher.written_at is not None:
+            self._metrics.published_at.set(self._publisher.written_at)
+        self._metrics.publication_failures.inc(self._publisher.failures - self._counted)
+        self._counted = self._publisher.failures
+        problem = self._publisher.failure
+        if problem is not None and problem != self._told:
+            log.error("publication failed", reason=problem)
+        elif problem is None and self._told is not None:
+            log.info("publication works again")
+        self._told = problem

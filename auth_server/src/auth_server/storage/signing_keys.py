@@ -66,7 +66,16 @@ LIST_STATES = f"""
   ORDER BY created_at, kid
 """  # noqa: S608 - no input in it
 
-LOCKED_KEYS = f"SELECT {_KEY_COLUMNS} FROM signing_keys ORDER BY created_at, kid FOR UPDATE"  # noqa: S608 - no input in it
+KEYS = f"SELECT {_KEY_COLUMNS} FROM signing_keys ORDER BY created_at, kid"  # noqa: S608 - no input in it
+
+LOCKED_KEYS = f"{KEYS} FOR UPDATE"
+
+SNAPSHOT = f"""
+    SELECT {_COLUMNS}, (SELECT sequence FROM publication) AS sequence
+      FROM signing_keys
+     WHERE state <> 'gone'
+  ORDER BY created_at, kid
+"""  # noqa: S608 - no input in it
 
 INSERT = """
     INSERT INTO signing_keys (kid, state, token_seconds, created_at, announced_at, published_at, activate_after,
@@ -83,7 +92,7 @@ UPDATE = """
      WHERE kid = $1
 """
 
-RAISE_TOKEN_SECONDS = """
+PROMISE_LIFE = """
     UPDATE signing_keys
        SET token_seconds = greatest(token_seconds, $2)
      WHERE kid = $1
@@ -128,6 +137,17 @@ async def list_states(conn: Connection, states: Collection[str]) -> tuple[Stored
     return tuple(map(_record, await conn.fetch(LIST_STATES, list(states))))
 
 
+async def snapshot(conn: Connection) -> tuple[int, tuple[StoredKey, ...]]:
+    """The number of the stored state and its keys but those that are gone, of one moment; 0 where there is no key."""
+    rows = await conn.fetch(SNAPSHOT)
+    return (rows[0]["sequence"] if rows else 0), tuple(map(_record, rows))
+
+
+async def keys(conn: Connection) -> tuple[Key, ...]:
+    """What the lifecycle knows of every key, oldest first."""
+    return tuple(map(_key, await conn.fetch(KEYS)))
+
+
 async def locked_keys(conn: Connection) -> tuple[Key, ...]:
     """What the lifecycle knows of every key, their rows locked: nobody raises ``token_seconds`` beside a retirement."""
     return tuple(map(_key, await conn.fetch(LOCKED_KEYS)))
@@ -167,7 +187,7 @@ async def update(conn: Connection, key: Key, *, revoked_reason: str | None = Non
 
 async def raise_token_seconds(conn: Connection, kid: str, token_seconds: int) -> bool:
     """Promise that tokens of the active key live so long at most; False when it is not the active one any more."""
-    return affected(await conn.execute(RAISE_TOKEN_SECONDS, kid, token_seconds)) == 1
+    return affected(await conn.execute(PROMISE_LIFE, kid, token_seconds)) == 1
 
 
 async def count_signatures(conn: Connection, counts: Mapping[str, int]) -> None:

@@ -12,7 +12,8 @@ from farseal.vocabulary import ACCESS_TOKEN_TYPE
 
 if TYPE_CHECKING:
     from auth_server.grants.service import Grant
-    from auth_server.keys.signer import Signer, SigningKey
+    from auth_server.keys.custody import SigningKey
+    from auth_server.keys.signer import Signer
 
 _JTI_BYTES: Final = 16
 """128 bits from the system's random source: no two tokens meet (RFC 7519 section 4.1.7)."""
@@ -38,13 +39,25 @@ class IssuedToken:
 
 
 class TokenIssuer:
-    """Signs access tokens of one issuer with whatever key is active at that moment."""
+    """Signs access tokens of one issuer with whatever key is active at that moment.
 
-    def __init__(self, signer: "Signer", active_key: Callable[[], "SigningKey"], *, issuer: str, lifetime: int) -> None:
+    Args:
+        signer: writes the tokens.
+        active_key: gives the key.
+        issuer: the ``iss``.
+        lifetime: seconds, for a grant that asks for none.
+        longest: seconds; a longer life that is asked for is cut down to it. Keys are dropped when tokens of so many
+            seconds are dead.
+    """
+
+    def __init__(
+        self, signer: "Signer", active_key: Callable[[], "SigningKey"], *, issuer: str, lifetime: int, longest: int
+    ) -> None:
         self._signer = signer
         self._active_key = active_key
         self._issuer = issuer
         self._lifetime = lifetime
+        self._longest = longest
 
     async def issue(self, grant: "Grant", *, now: int) -> IssuedToken:
         """A token for ``grant``; it lives as long as its audiences ask, or as long as the server is set to.
@@ -54,9 +67,11 @@ class TokenIssuer:
 
         Raises:
             GateFull: too many signatures are waiting.
+            KeysUnconfirmed: the database has not been read for too long.
             ReservedClaimError: a mapped attribute has the name of a registered claim.
         """
-        lifetime = self._lifetime if grant.access_token_seconds is None else grant.access_token_seconds
+        asked = self._lifetime if grant.access_token_seconds is None else grant.access_token_seconds
+        lifetime = min(asked, self._longest)
         jti = secrets.token_urlsafe(_JTI_BYTES)
         payload = access_token_payload(grant, issuer=self._issuer, now=now, lifetime=lifetime, jti=jti)
         token = await self._signer.sign(msgspec.json.encode(payload), self._active_key(), token_type=ACCESS_TOKEN_TYPE)
