@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from auth_server.app import SchemaError, run_server
-from auth_server.keys.keyring import KeyringError
+from auth_server.keys.opening import KeyringError
 from farseal.service.postgres import DatabaseRefusedError, DatabaseUnavailable
 from tests.support.auth import (
     PASSWORD,
@@ -191,7 +191,13 @@ async def test_keys_that_break_while_it_runs_are_told_and_not_used(dsn: str, tmp
             before = await response.read()
         conn = await asyncpg.connect(dsn)
         try:
-            await conn.execute("UPDATE signing_keys SET state = 'announced'")
+            async with conn.transaction():
+                await conn.execute("UPDATE signing_keys SET state = 'announced' WHERE state = 'active'")
+                await conn.execute("""
+                    INSERT INTO signing_keys (kid, state, public_jwk, sealed_private_key, kek_id, created_at,
+                                              announced_at, activated_at, token_seconds)
+                         VALUES (repeat('x', 43), 'active', '{}', 'broken', 'kek', now(), now(), now(), 86400)
+                """)
 
             async def is_told() -> bool:
                 return (await readiness(http, where))[1].keys() == {"keyring"}
@@ -200,10 +206,11 @@ async def test_keys_that_break_while_it_runs_are_told_and_not_used(dsn: str, tmp
             assert (await login(http))[0] == 200
             async with http.get("/.well-known/jwks.json") as response:
                 assert await response.read() == before
-            await conn.execute(
-                "UPDATE signing_keys SET state = 'active' WHERE kid = (SELECT min(kid) FROM signing_keys"
-                " WHERE activated_at IS NOT NULL)"
-            )
+            async with conn.transaction():
+                await conn.execute("DELETE FROM signing_keys WHERE kid = repeat('x', 43)")
+                await conn.execute(
+                    "UPDATE signing_keys SET state = 'active' WHERE state = 'announced' AND activated_at IS NOT NULL"
+                )
         finally:
             await conn.close()
 

@@ -11,7 +11,7 @@ from auth_server.database_settings import DatabaseSettings, load_database_settin
 from farseal.environment import SettingsError
 from tests.support.commands import Commands
 
-MIGRATIONS = ["0001_accounts.sql", "0002_signing_keys.sql", "0003_throttle.sql"]
+MIGRATIONS = ["0001_accounts.sql", "0002_signing_keys.sql", "0003_throttle.sql", "0004_key_rotation.sql"]
 
 
 def program(*words: str, env: dict[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -43,8 +43,9 @@ def test_keys_are_listed_without_their_private_halves(cli) -> None:
     assert cli.json("key", "list") == []
     kid = "k" * 43
     cli.rows("""
-        INSERT INTO signing_keys (kid, state, public_jwk, sealed_private_key, kek_id, created_at, activated_at)
-        VALUES (repeat('k', 43), 'active', '{"kty": "RSA"}', 'sealed-private', 'kek-1', 'epoch', 'epoch')
+        INSERT INTO signing_keys (kid, state, public_jwk, sealed_private_key, kek_id, created_at, announced_at,
+                                  activated_at, token_seconds)
+        VALUES (repeat('k', 43), 'active', '{"kty": "RSA"}', 'sealed-private', 'kek-1', 'epoch', 'epoch', 'epoch', 300)
     """)
     (key,) = cli.json("key", "list")
     assert key == {

@@ -9,12 +9,12 @@ import pytest
 
 from auth_server.cli import prompts
 from auth_server.cli.inspection import MalformedTokenError, duration_words, inspect_token, lifetime_words
-from auth_server.keys.keyring import Keyring
 from auth_server.keys.sealing import read_kek
 from farseal.encoding import b64url_decode, b64url_encode
 from tests.support.accounts import NOTES, NOW, accounts_pool, add_client, add_resource, add_user
 from tests.support.commands import Commands
 from tests.support.postgres import run_apart
+from tests.support.rotation import Replica
 
 ISSUER = "http://127.0.0.1:9000"
 
@@ -28,7 +28,7 @@ def prepared(database_url, tmp_path_factory):
 
     async def fill() -> None:
         async with accounts_pool(database_url) as pool:
-            await Keyring(pool, read_kek(kek_file), bits=2048).prepare(now=NOW)
+            await Replica(pool, keks=(read_kek(kek_file),)).rotation.prepare(now=NOW)
             async with pool.acquire() as conn:
                 await add_resource(conn, NOTES, "notes:read", "notes:write", claims={"org_id": "org_id"})
                 await add_user(conn, "alice", attributes={"org_id": "acme"}, may={NOTES: ("notes:read",)})

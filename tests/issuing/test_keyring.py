@@ -9,21 +9,20 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from auth_server.keys import generation
 from auth_server.keys.generation import generate, to_der
-from auth_server.keys.keyring import Keyring, KeyringError
-from auth_server.keys.lifecycle import KeyState
+from auth_server.keys.keyring import Keyring
+from auth_server.keys.opening import KeyringError
+from auth_server.keys.pool import KeyPool
+from auth_server.keys.rotation import Rotation
 from auth_server.keys.sealing import Kek, seal
 from auth_server.storage import signing_keys
-from auth_server.storage.signing_keys import StoredKey
 from farseal.environment import Secret
 from farseal.service.postgres import DatabaseUnavailable, Pool, create_pool
 from tests.support.auth import Wire, environment, migrate
 from tests.support.postgres import NewDatabase
-
-NOW = 1_790_000_000
-KEK = Kek(bytes(range(100, 132)))
+from tests.support.rotation import KEK, NOW, POLICY, Replica
 
 
 @pytest.fixture
@@ -40,8 +39,13 @@ async def pool(dsn: str):
     await pool.close()
 
 
-def keyring(pool: Pool, kek: Kek = KEK) -> Keyring:
-    return Keyring(pool, kek, bits=2048)
+async def prepared(pool: Pool, kek: Kek = KEK) -> Keyring:
+    """The first keys, made if they are missing, and loaded."""
+    replica = Replica(pool, keks=(kek,))
+    await replica.rotation.prepare(now=NOW)
+    await replica.keyring.refresh()
+    replica.signer.close()
+    return replica.keyring
 
 
 async def states(dsn: str) -> list[str]:
@@ -54,51 +58,43 @@ async def states(dsn: str) -> list[str]:
 
 async def test_an_empty_database_gets_one_active_and_one_announced_key(pool: Pool, dsn: str) -> None:
     """The issuer can sign at once, and verifiers already hold the key that comes next."""
-    ring = keyring(pool)
-    await ring.prepare(now=NOW)
+    ring = await prepared(pool)
     assert await states(dsn) == ["active", "announced"]
     async with pool.acquire() as conn:
         stored = await signing_keys.list_all(conn)
     assert {key.kid for key in stored} == {key.kid for key in ring.keys.published}
     assert {key.state: key.kid for key in stored}["active"] == ring.active_key().kid
     for key in stored:
-        assert key.kek_id == KEK.id
-        assert int(key.created_at.timestamp()) == NOW
-        assert key.announced_at == key.created_at
-        assert (key.activated_at is not None) is (key.state == "active")
+        assert (key.kek_id, key.bits) == (KEK.id, 2048)
+        assert key.key.created_at == key.key.announced_at == NOW
+        assert (key.key.activated_at is not None) is (key.state == "active")
         assert key.public_jwk["kid"] == key.kid
         assert not {"d", "p", "q", "dp", "dq", "qi"} & key.public_jwk.keys()
 
 
-class WatchedKeyring(Keyring):
-    """Remembers in which threads keys are made and opened."""
-
-    def __init__(self, pool: Pool) -> None:
-        super().__init__(pool, KEK, bits=2048)
-        self.threads: list[threading.Thread] = []
-
-    def _make(self, state: KeyState, now: int) -> StoredKey:
-        self.threads.append(threading.current_thread())
-        return super()._make(state, now)
-
-    def _open(self, stored: StoredKey) -> RSAPrivateKey:
-        self.threads.append(threading.current_thread())
-        return super()._open(stored)
-
-
-async def test_keys_are_made_and_opened_off_the_event_loop(pool: Pool) -> None:
+async def test_keys_are_made_and_opened_off_the_event_loop(pool: Pool, monkeypatch) -> None:
     """Seconds for a large key, in which the probes are to be answered."""
-    ring = WatchedKeyring(pool)
-    await ring.prepare(now=NOW)
-    assert len(ring.threads) == 4
-    assert threading.current_thread() not in ring.threads
+    threads: list[threading.Thread] = []
+
+    def watched(work):
+        def run(*arguments):
+            threads.append(threading.current_thread())
+            return work(*arguments)
+
+        return run
+
+    monkeypatch.setattr(generation, "generate", watched(generation.generate))
+    monkeypatch.setattr(generation, "from_der", watched(generation.from_der))
+    keys = KeyPool(pool, (KEK,), POLICY, bits=2048, actor="test")
+    await Rotation(pool, (KEK,), keys, POLICY, actor="test").prepare(now=NOW)
+    await Keyring(pool, (KEK,), POLICY).refresh()
+    assert len(threads) >= 4
+    assert threading.current_thread() not in threads
 
 
 async def test_a_restart_makes_no_new_key(pool: Pool, dsn: str) -> None:
     """Tokens signed before a restart verify after it."""
-    first, second = keyring(pool), keyring(pool)
-    await first.prepare(now=NOW)
-    await second.prepare(now=NOW + 1000)
+    first, second = await prepared(pool), await prepared(pool)
     assert first.active_key().kid == second.active_key().kid
     assert first.keys.published == second.keys.published
     assert await states(dsn) == ["active", "announced"]
@@ -108,8 +104,7 @@ async def test_ten_replicas_at_once_agree_on_their_keys(dsn: str) -> None:
     """Each with connections of its own, all on an empty database: one active, one announced, known to all."""
     pools = [await create_pool(Secret(dsn), max_size=2) for _ in range(10)]
     try:
-        rings = [keyring(pool) for pool in pools]
-        await asyncio.gather(*(ring.prepare(now=NOW) for ring in rings))
+        rings = await asyncio.gather(*(prepared(pool) for pool in pools))
     finally:
         for pool in pools:
             await pool.close()
@@ -139,67 +134,65 @@ async def test_three_processes_at_once_agree_on_their_keys(new_database: NewData
                 process.send_signal(signal.SIGTERM)
         ends = await asyncio.gather(*(process.communicate() for process in started))
     assert [process.returncode for process in started] == [0, 0, 0], ends
-    assert await states(dsn) == ["active", "announced"]
+    assert [state for state in await states(dsn) if state != "ready"] == ["active", "announced"]
 
 
 async def test_the_announced_key_is_replaced_when_it_is_missing(pool: Pool, dsn: str) -> None:
     """Only what is missing is made; the key that signs stays."""
-    ring = keyring(pool)
-    await ring.prepare(now=NOW)
+    ring = await prepared(pool)
     await pool.execute("DELETE FROM signing_keys WHERE state = 'announced'")
-    again = keyring(pool)
-    await again.prepare(now=NOW)
+    again = await prepared(pool)
     assert again.active_key().kid == ring.active_key().kid
     assert await states(dsn) == ["active", "announced"]
 
 
 async def test_the_database_refuses_a_second_active_key(pool: Pool) -> None:
     """Whatever a program gets wrong, one key signs."""
-    await keyring(pool).prepare(now=NOW)
+    await prepared(pool)
     with pytest.raises(asyncpg.UniqueViolationError):
-        await pool.execute("UPDATE signing_keys SET state = 'active', activated_at = now()")
+        await pool.execute("UPDATE signing_keys SET state = 'active', activated_at = now(), token_seconds = 1")
 
 
 async def test_another_kek_is_a_clear_error_and_adds_nothing(pool: Pool, dsn: str) -> None:
     """A replica that was given the wrong KEK does not start, and does not sign with a key of its own."""
-    await keyring(pool).prepare(now=NOW)
+    await prepared(pool)
     await pool.execute("DELETE FROM signing_keys WHERE state = 'announced'")
     wrong = Kek(bytes(range(32)))
     with pytest.raises(KeyringError, match=f"sealed under KEK {KEK.id}, the given one is {wrong.id}"):
-        await keyring(pool, wrong).prepare(now=NOW)
+        await prepared(pool, wrong)
     assert await states(dsn) == ["active"]
 
 
 async def test_keys_that_changed_places_are_refused(pool: Pool) -> None:
     """Somebody who can write to the database cannot give one kid the private key of another."""
-    await keyring(pool).prepare(now=NOW)
+    await prepared(pool)
     await pool.execute("""
         UPDATE signing_keys k SET sealed_private_key = o.sealed_private_key
           FROM signing_keys o WHERE o.kid <> k.kid
     """)
     with pytest.raises(KeyringError, match="altered"):
-        await keyring(pool).prepare(now=NOW)
+        await prepared(pool)
 
 
 async def test_a_key_under_a_name_that_is_not_its_own_is_refused(pool: Pool) -> None:
     """The kid is the thumbprint: verifiers would look for another key, even when the KEK's owner sealed it so."""
-    ring = keyring(pool)
-    await ring.prepare(now=NOW)
+    ring = await prepared(pool)
     kid = ring.active_key().kid
     sealed = seal(to_der(generate(2048)), kek=KEK, kid=kid)
     await pool.execute("UPDATE signing_keys SET sealed_private_key = $2 WHERE kid = $1", kid, sealed)
     with pytest.raises(KeyringError, match="is not the key that its kid names"):
-        await keyring(pool).prepare(now=NOW)
+        await prepared(pool)
 
 
 async def test_a_refresh_takes_over_what_changed(pool: Pool) -> None:
     """A replica follows what another one did, and says whether anything is new."""
-    ring = keyring(pool)
-    await ring.prepare(now=NOW)
+    ring = await prepared(pool)
     before = ring.keys
     assert await ring.refresh() is False
     await pool.execute("UPDATE signing_keys SET state = 'gone', gone_at = now() WHERE state = 'active'")
-    await pool.execute("UPDATE signing_keys SET state = 'active', activated_at = now() WHERE state = 'announced'")
+    await pool.execute(
+        "UPDATE signing_keys SET state = 'active', activated_at = now(), token_seconds = 1 WHERE state = 'announced'"
+    )
     assert await ring.refresh() is True
     assert ring.active_key().kid != before.active.kid
     assert [key.kid for key in ring.keys.published] == [ring.active_key().kid]
@@ -207,8 +200,7 @@ async def test_a_refresh_takes_over_what_changed(pool: Pool) -> None:
 
 async def test_without_an_active_key_the_last_good_ones_stay(pool: Pool) -> None:
     """A database in a wrong state stops nothing that worked."""
-    ring = keyring(pool)
-    await ring.prepare(now=NOW)
+    ring = await prepared(pool)
     before = ring.keys
     await pool.execute("UPDATE signing_keys SET state = 'announced'")
     with pytest.raises(KeyringError, match="no signing key is active"):
@@ -222,8 +214,7 @@ async def test_a_database_that_is_away_changes_nothing(dsn: str) -> None:
     async with wire as through:
         pool = await create_pool(Secret(through), connect_seconds=1, acquire_seconds=1)
         try:
-            ring = keyring(pool)
-            await ring.prepare(now=NOW)
+            ring = await prepared(pool)
             before = ring.keys
             wire.cut()
             with pytest.raises(DatabaseUnavailable):
@@ -246,4 +237,4 @@ def test_an_unprepared_keyring_says_so() -> None:
 def test_a_stored_key_does_not_show_its_sealed_bytes() -> None:
     """Not a secret without the KEK, and still nobody's business."""
     fields = {field.name: field.repr for field in signing_keys.StoredKey.__dataclass_fields__.values()}
-    assert fields["sealed_private_key"] is False
+    assert fields["sealed_private_key"] is fields["sealed_public_key"] is False

@@ -1,4 +1,4 @@
-"""Which keys a working issuer has, and what a public key says of itself."""
+"""What a public key says of itself, and which private keys are signed with."""
 
 import hashlib
 import json
@@ -15,31 +15,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from auth_server.keys.generation import PUBLIC_EXPONENT, KeyMaterialError, from_der, generate, to_der
-from auth_server.keys.lifecycle import KeyState, missing
 from auth_server.keys.public_key import PublicKey
 from farseal.encoding import b64url_decode, b64url_encode
-
-ANNOUNCED, ACTIVE = KeyState.ANNOUNCED, KeyState.ACTIVE
 
 
 @pytest.fixture(scope="module")
 def key() -> rsa.RSAPrivateKey:
     return generate(2048)
-
-
-@pytest.mark.parametrize(
-    ("present", "made"),
-    [
-        pytest.param([], (ACTIVE, ANNOUNCED), id="empty-database"),
-        pytest.param([ACTIVE], (ANNOUNCED,), id="nothing-announced"),
-        pytest.param([ANNOUNCED], (ACTIVE,), id="nothing-active"),
-        pytest.param([ACTIVE, ANNOUNCED], (), id="complete"),
-        pytest.param([ACTIVE, ANNOUNCED, ANNOUNCED], (), id="more-than-needed"),
-    ],
-)
-def test_one_key_signs_and_one_is_announced(present: list[KeyState], made: tuple[KeyState, ...]) -> None:
-    """Only what is missing is made, the signing key first."""
-    assert missing(present) == made
 
 
 def test_the_kid_is_the_thumbprint_of_rfc_7638() -> None:

@@ -6,16 +6,16 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from auth_server.keys.keyring import Keyring, KeyringError
+from auth_server.keys.opening import KeyringError
 from auth_server.keys.sealing import Kek
 from farseal.environment import Secret
 from farseal.service.postgres import create_pool
 from tests.support.auth import migrate
 from tests.support.postgres import NewDatabase
+from tests.support.rotation import Replica
 
 README = Path(__file__).parents[2] / "auth_server" / "README.md"
 LOST, NEW = Kek(bytes(range(100, 132))), Kek(bytes(range(132, 164)))
-NOW = 1_790_000_000
 
 
 async def test_the_steps_of_the_readme_give_new_keys_and_publish_no_old_one(new_database: NewDatabase) -> None:
@@ -24,18 +24,20 @@ async def test_the_steps_of_the_readme_give_new_keys_and_publish_no_old_one(new_
     dsn = await new_database()
     await migrate(dsn)
     async with await create_pool(Secret(dsn)) as pool:
-        before = Keyring(pool, LOST, bits=2048)
-        await before.prepare(now=NOW)
-        old = {key.kid for key in before.keys.published}
+        before = await Replica(pool, keks=(LOST,)).start()
+        await before.turn()
+        old = {key.kid for key in before.keyring.keys.published}
 
         with pytest.raises(KeyringError, match="sealed under KEK"):
-            await Keyring(pool, NEW, bits=2048).prepare(now=NOW)
-        assert not await before.refresh()
+            await Replica(pool, keks=(NEW,)).start()
+        assert not await before.keyring.refresh()
+        await before.close()
 
         conn = await asyncpg.connect(dsn)
-        assert await conn.execute(statement) == "UPDATE 2"
+        assert await conn.execute(statement) == "UPDATE 3"
         await conn.close()
-        after = Keyring(pool, NEW, bits=2048)
-        await after.prepare(now=NOW)
-        assert len(after.keys.published) == 2
-        assert not old & {key.kid for key in after.keys.published}
+        after = await Replica(pool, keks=(NEW,)).start()
+        await after.turn()
+        assert len(after.keyring.keys.published) == 2
+        assert not old & {key.kid for key in after.keyring.keys.published}
+        await after.close()

@@ -19,14 +19,21 @@ from auth_server.publication.publisher import HEARTBEAT_SECONDS, Publisher
 
 NOW = 1_790_000_000
 ONE, TWO = PublicKey("n1", "AQAB"), PublicKey("n2", "AQAB")
-DOCUMENTS = (jwks([ONE]), issuer_metadata("https://auth.example", scopes=["b", "a", "a"]))
+ISSUER = "https://auth.example"
+
+
+def key_set(*keys: PublicKey, sequence: int = 7, revoked: tuple[str, ...] = (), issuer: str = ISSUER) -> Document:
+    return jwks(keys, issuer=issuer, sequence=sequence, revoked=revoked)
+
+
+DOCUMENTS = (key_set(ONE), issuer_metadata("https://auth.example", scopes=["b", "a", "a"]))
 
 
 def test_the_jwks_lists_every_key_in_one_order() -> None:
     """Replicas that hold the same keys publish the same bytes, and so the same ETag."""
-    document = jwks([ONE, TWO])
-    assert document == jwks([TWO, ONE])
-    assert document.etag == jwks([TWO, ONE]).etag != jwks([ONE]).etag
+    document = key_set(ONE, TWO)
+    assert document == key_set(TWO, ONE)
+    assert document.etag == key_set(TWO, ONE).etag != key_set(ONE).etag
     assert document.name == "jwks.json"
     assert document.media_type == "application/jwk-set+json"
     kids = [key["kid"] for key in json.loads(document.body)["keys"]]
@@ -195,7 +202,7 @@ async def test_writing_again_renews_the_age(tmp_path: Path) -> None:
         pytest.param(DOCUMENTS, HEARTBEAT_SECONDS - 1, False, id="before-the-heartbeat"),
         pytest.param(DOCUMENTS, HEARTBEAT_SECONDS, True, id="heartbeat"),
         pytest.param(DOCUMENTS, -1, True, id="clock-set-back"),
-        pytest.param((jwks([TWO]), DOCUMENTS[1]), 0, True, id="changed"),
+        pytest.param((key_set(ONE, sequence=8), DOCUMENTS[1]), 0, True, id="changed"),
     ],
 )
 async def test_publication_is_due_on_change_and_at_the_heartbeat(

@@ -1,4 +1,4 @@
-"""The one module that signs: what a token looks like, and how many may wait for one."""
+"""What a token looks like around the signature of a key, and how many may wait for one."""
 
 import asyncio
 import threading
@@ -9,19 +9,20 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from auth_server.gate import GateFull
+from auth_server.keys.custody import LocalKey, SigningKey
 from auth_server.keys.generation import generate
-from auth_server.keys.signer import Signer, SigningKey
+from auth_server.keys.signer import Signer
 from farseal.encoding import b64url_decode, parse_json_object
 
 PAYLOAD = msgspec.json.encode({"sub": "Zoë", "n": [1, 2]})
 
 
 @pytest.fixture(scope="module")
-def key() -> SigningKey:
-    return SigningKey("the-kid", generate(2048))
+def key() -> LocalKey:
+    return LocalKey("the-kid", generate(2048))
 
 
-async def test_a_token_is_a_compact_rs256_jws_over_the_given_bytes(key: SigningKey) -> None:
+async def test_a_token_is_a_compact_rs256_jws_over_the_given_bytes(key: LocalKey) -> None:
     """Header, payload and signature are where RFC 7515 puts them, and the signature is good."""
     signer = Signer(threads=1)
     try:
@@ -98,6 +99,43 @@ async def test_past_the_gate_a_caller_is_told_to_come_back(key: SigningKey) -> N
         signer.close()
 
 
-def test_a_signing_key_does_not_show_itself(key: SigningKey) -> None:
+def test_a_signing_key_does_not_show_itself(key: LocalKey) -> None:
     """Only the kid appears in a log line or traceback."""
-    assert repr(key) == "SigningKey(kid='the-kid')"
+    assert repr(key) == "LocalKey(kid='the-kid')"
+
+
+class RemoteKey:
+    """A key whose private half is elsewhere: it answers with a signature, and that is all there is to it."""
+
+    kid = "far-away"
+
+    def sign(self, message: bytes) -> bytes:
+        return b"signed " + message[:9]
+
+
+async def test_a_key_may_lie_anywhere() -> None:
+    """Whatever signs the message is a key; the token around it is the same."""
+    signer = Signer(threads=1)
+    try:
+        token = await signer.sign(PAYLOAD, RemoteKey(), token_type="at+jwt")
+    finally:
+        signer.close()
+    head, body, signature = token.split(".")
+    assert parse_json_object(b64url_decode(head))["kid"] == "far-away"
+    assert b64url_decode(signature) == b"signed " + f"{head}.{body}".encode()[:9]
+
+
+async def test_signatures_are_counted_by_key(key: LocalKey) -> None:
+    """Taken once; what could not be stored is given back and comes with the next ones."""
+    signer = Signer(threads=2)
+    try:
+        await asyncio.gather(*(signer.sign(PAYLOAD, key, token_type="at+jwt") for _ in range(5)))
+        await signer.sign(PAYLOAD, RemoteKey(), token_type="at+jwt")
+        taken = signer.take_counts()
+        assert taken == {"the-kid": 5, "far-away": 1}
+        assert signer.take_counts() == {}
+        signer.give_back_counts(taken)
+        await signer.sign(PAYLOAD, key, token_type="at+jwt")
+        assert signer.take_counts() == {"the-kid": 6, "far-away": 1}
+    finally:
+        signer.close()

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from auth_server.grants.service import Grant
+from auth_server.keys.custody import LocalKey
 from auth_server.keys.generation import generate
-from auth_server.keys.signer import Signer, SigningKey
+from auth_server.keys.signer import Signer
 from auth_server.tokens.claims import ReservedClaimError, access_token_payload
 from auth_server.tokens.issuer import TokenIssuer
 from farseal.encoding import b64url_decode
@@ -80,14 +81,14 @@ def test_a_token_names_an_audience_and_lives_a_while() -> None:
 
 
 @pytest.fixture(scope="module")
-def key() -> SigningKey:
-    return SigningKey("the-kid", generate(2048))
+def key() -> LocalKey:
+    return LocalKey("the-kid", generate(2048))
 
 
-async def test_tokens_are_told_apart_and_spelled_canonically(key: SigningKey) -> None:
+async def test_tokens_are_told_apart_and_spelled_canonically(key: LocalKey) -> None:
     """Every jti is new and of 128 bits or more; encoding the decoded payload again gives the same bytes."""
     signer = Signer(threads=1)
-    issuer = TokenIssuer(signer, lambda: key, issuer=ISSUER, lifetime=300)
+    issuer = TokenIssuer(signer, lambda: key, issuer=ISSUER, lifetime=300, longest=3600)
     try:
         tokens = [await issuer.issue(grant(claims={"org": "Zoë & Söhne", "n": [1, 2.5, None]}), now=NOW) for _ in "ab"]
     finally:
@@ -104,13 +105,17 @@ async def test_tokens_are_told_apart_and_spelled_canonically(key: SigningKey) ->
 
 @pytest.mark.parametrize(
     ("of_client", "lifetime"),
-    [pytest.param(None, 300, id="of-the-server"), pytest.param(60, 60, id="of-the-client")],
+    [
+        pytest.param(None, 300, id="of-the-server"),
+        pytest.param(60, 60, id="of-the-client"),
+        pytest.param(7200, 3600, id="cut-down-to-the-longest"),
+    ],
 )
-async def test_a_client_may_have_a_lifetime_of_its_own(key: SigningKey, of_client: int | None, lifetime: int) -> None:
+async def test_a_client_may_have_a_lifetime_of_its_own(key: LocalKey, of_client: int | None, lifetime: int) -> None:
     """``expires_in`` and ``exp`` say the same."""
     signer = Signer(threads=1)
     try:
-        issuer = TokenIssuer(signer, lambda: key, issuer=ISSUER, lifetime=300)
+        issuer = TokenIssuer(signer, lambda: key, issuer=ISSUER, lifetime=300, longest=3600)
         token = await issuer.issue(grant(access_token_seconds=of_client), now=NOW)
     finally:
         signer.close()
@@ -118,11 +123,11 @@ async def test_a_client_may_have_a_lifetime_of_its_own(key: SigningKey, of_clien
     assert msgspec.json.decode(b64url_decode(token.access_token.split(".")[1]))["exp"] == NOW + lifetime
 
 
-async def test_the_answer_has_the_members_of_rfc_6749(key: SigningKey) -> None:
+async def test_the_answer_has_the_members_of_rfc_6749(key: LocalKey) -> None:
     """Scope is told, because it may differ from what was asked (section 3.3); without any it is left out."""
     signer = Signer(threads=1)
     try:
-        issuer = TokenIssuer(signer, lambda: key, issuer=ISSUER, lifetime=300)
+        issuer = TokenIssuer(signer, lambda: key, issuer=ISSUER, lifetime=300, longest=3600)
         with_scope = await issuer.issue(grant(), now=NOW)
         without = await issuer.issue(grant(scopes=()), now=NOW)
     finally:

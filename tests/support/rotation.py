@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
 from auth_server.keys import generation, pool
 from auth_server.keys.keyring import Keyring
 from auth_server.keys.opening import Keks
@@ -66,13 +68,13 @@ class _Stock:
     def __init__(self) -> None:
         self._taken = 0
 
-    def take(self) -> "generation.rsa.RSAPrivateKey":
+    def take(self) -> RSAPrivateKey:
         self._taken += 1
         return _made(self._taken % 24)
 
 
 @functools.cache
-def _made(_number: int) -> "generation.rsa.RSAPrivateKey":
+def _made(_number: int) -> RSAPrivateKey:
     return generation.generate(2048)
 
 

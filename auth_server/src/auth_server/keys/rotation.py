@@ -4,6 +4,7 @@ Nothing of it is remembered between ticks. Everything of one step happens in one
 what is stored, so a leader that dies at any statement is followed by one that makes the same plan.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -179,7 +180,7 @@ class Rotation:
     async def _is_our_kek(self, conn: Connection) -> None:
         """Before anything is added, be sure that the KEKs are those of the keys that are there."""
         for stored in await signing_keys.list_states(conn, (KeyState.ACTIVE, KeyState.ANNOUNCED)):
-            open_private(stored, self._keks)
+            await asyncio.to_thread(open_private, stored, self._keks)
 
 
 def _missing(keys: Iterable[Key]) -> bool:
