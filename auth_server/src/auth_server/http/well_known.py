@@ -42,7 +42,7 @@ def is_unmodified(served: "Served", if_modified_since: Sequence[str]) -> bool:
         return False
     try:
         since = parsedate_to_datetime(if_modified_since[0])
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, IndexError):  # it comes from anybody
         return False
     if since.tzinfo is None:
         since = since.replace(tzinfo=UTC)

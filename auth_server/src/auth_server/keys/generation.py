@@ -44,6 +44,15 @@ def from_der(der: bytes) -> rsa.RSAPrivateKey:
         key = load_der_private_key(der, password=None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError) as error:
         raise KeyMaterialError("not a PKCS #8 private key") from error
+    return check(key)
+
+
+def check(key: object) -> rsa.RSAPrivateKey:
+    """The same key, if this server may sign with it.
+
+    Raises:
+        KeyMaterialError: not RSA, not of a size and exponent that verifiers take, or inconsistent.
+    """
     if not isinstance(key, rsa.RSAPrivateKey):
         raise KeyMaterialError("not an RSA key")
     if key.key_size not in RSA_BITS or key.public_key().public_numbers().e != PUBLIC_EXPONENT:

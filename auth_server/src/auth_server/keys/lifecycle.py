@@ -137,6 +137,12 @@ def revoked(key: Key, *, now: int) -> Key:
     return replace(key, state=KeyState.REVOKED, revoked_at=now)
 
 
+def found_revoked(key: Key, *, now: int) -> Key:
+    """Take over a withdrawal that this database has forgotten: of a key in any state, a ready one too."""
+    _require(key, *LIVING, KeyState.GONE)
+    return replace(key, state=KeyState.REVOKED, revoked_at=now)
+
+
 def _require(key: Key, *states: KeyState) -> None:
     if key.state not in states:
         raise TransitionError(f"key {key.kid} is {key.state}, not {' or '.join(sorted(states))}")

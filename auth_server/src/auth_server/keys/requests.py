@@ -88,6 +88,9 @@ def retire(keys: Iterable[Key], kid: str, policy: RotationPolicy, *, now: int, f
     if chosen is None:
         return _unknown(kid)
     match chosen.state:
+        case KeyState.ANNOUNCED if chosen.token_seconds and not force:
+            # Before a backup was restored, see `auth_server.keys.recovery`.
+            return Refused(f"key {kid} may have signed tokens that are alive; let it sign and retire", forceable=True)
         case KeyState.READY | KeyState.ANNOUNCED:
             return Changed((lifecycle.gone(chosen, now=now),))
         case KeyState.RETIRING:

@@ -111,6 +111,8 @@ NOT_SEALED_UNDER = f"""
        FOR UPDATE
 """  # noqa: S608 - no input in it
 
+COUNT_NOT_SEALED_UNDER = "SELECT count(*) FROM signing_keys WHERE kek_id <> $1"
+
 RESEAL = """
     UPDATE signing_keys SET sealed_private_key = $2, sealed_public_key = $3, kek_id = $4 WHERE kid = $1
 """
@@ -200,6 +202,12 @@ async def not_sealed_under(
 ) -> tuple[StoredKey, ...]:
     """Some of the keys that are sealed under another KEK, their rows locked."""
     return tuple(map(_record, await conn.fetch(NOT_SEALED_UNDER, kek_id, list(except_kids), limit)))
+
+
+async def count_not_sealed_under(conn: Connection, kek_id: str) -> int:
+    """How many keys are sealed under another KEK."""
+    found: int = await conn.fetchval(COUNT_NOT_SEALED_UNDER, kek_id)
+    return found
 
 
 async def reseal(conn: Connection, stored: StoredKey) -> None:
