@@ -167,3 +167,75 @@ def test_every_setting_is_documented() -> None:
     assert all(doc.help and doc.unit for doc in docs)
     assert [doc.name for doc in docs if doc.secret] == ["AUTH_SERVER_DATABASE_URL"]
     assert [doc.name for doc in docs if doc.default is None] == list(REQUIRED)
+
+
+# --- the times of rotation -------------------------------------------------------------------------------------------
+
+
+def test_the_policy_is_what_the_settings_say() -> None:
+    """Each by the name that operators know it by; the defaults add up."""
+    policy = load(VERIFIER_LEEWAY_SECONDS="7", JWKS_MAX_AGE_SECONDS="8", SIGNING_LEASE_SECONDS="9").policy
+    assert (policy.leeway_seconds, policy.cache_seconds, policy.lease_seconds) == (7, 8, 9)
+    assert (policy.rotation_seconds, policy.announce_seconds, policy.max_token_seconds) == (2592000, 86400, 86400)
+    assert policy.pool == 1
+    assert not list(policy.faults())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param(
+            {"ANNOUNCE_SECONDS": "839"},
+            "ANNOUNCE_SECONDS: must be at least twice what the slowest verifier needs to learn a key: 2 x (300 refresh "
+            "+ 60 cache + 30 clock skew + 30 publication) = 840 s, and is 839 s",
+            id="announced-too-short",
+        ),
+        pytest.param(
+            {"ROTATION_SECONDS": "86399"},
+            "ROTATION_SECONDS: must be at least the time for which the next key is announced, 86400 s, and is 86399 s",
+            id="rotated-too-soon",
+        ),
+        pytest.param(
+            {"SIGNING_LEASE_SECONDS": "3", "REFRESH_SECONDS": "2"},
+            "SIGNING_LEASE_SECONDS: must be at least twice AUTH_SERVER_REFRESH_SECONDS, 2 x 2 = 4 s, and is 3 s",
+            id="lease-of-one-look",
+        ),
+        pytest.param(
+            {"MAX_TOKEN_SECONDS": "299"},
+            "ACCESS_TOKEN_SECONDS: must be at most AUTH_SERVER_MAX_TOKEN_SECONDS, 299 s, and is 300 s",
+            id="usual-life-above-the-longest",
+        ),
+        pytest.param(
+            {"ROTATION_SECONDS": "2000", "ANNOUNCE_SECONDS": "1000"},
+            "60 lease + 86400 longest token + 300 leeway + 60 cache + 30 clock skew = 86850 s",
+            id="too-many-keys",
+        ),
+    ],
+)
+def test_times_that_fail_verifiers_are_refused_with_the_sum(changes: dict[str, str], says: str) -> None:
+    """At start, and one second more or less is accepted where it suffices."""
+    with pytest.raises(SettingsError) as refused:
+        load(**changes)
+    (fault,) = refused.value.faults
+    assert says in fault
+
+
+def test_all_faults_of_the_times_are_told_at_once() -> None:
+    """Beside those of every other setting."""
+    with pytest.raises(SettingsError) as refused:
+        load(ANNOUNCE_SECONDS="10", ROTATION_SECONDS="5", SIGNING_LEASE_SECONDS="1", MAX_TOKEN_SECONDS="60", PORT="x")
+    names = [fault.split(":")[0].removeprefix("AUTH_SERVER_") for fault in refused.value.faults]
+    assert set(names) == {
+        "ANNOUNCE_SECONDS",
+        "ROTATION_SECONDS",
+        "SIGNING_LEASE_SECONDS",
+        "ACCESS_TOKEN_SECONDS",
+        "PORT",
+    }
+
+
+def test_old_keks_are_never_published_either() -> None:
+    """What they sealed may lie in a backup."""
+    assert load(OLD_KEK_FILES="/a/kek, /b/kek").old_kek_files == (Path("/a/kek"), Path("/b/kek"))
+    with pytest.raises(SettingsError, match="OLD_KEK_FILES: must not be in"):
+        load(OLD_KEK_FILES="/a/kek,/srv/published/kek", PUBLISH_DIRECTORY="/srv/published")

@@ -109,3 +109,21 @@ async def test_nothing_can_be_sent_to_a_document(http: aiohttp.ClientSession) ->
         assert set(response.headers["Allow"].split(",")) >= {"GET", "HEAD", "OPTIONS"}
     async with http.get("/.well-known/nothing") as response:
         assert (response.status, (await response.json())["code"]) == (404, "not_found")
+
+
+async def test_a_copy_can_be_dated(http: aiohttp.ClientSession) -> None:
+    """Last-Modified comes back as If-Modified-Since: 304 with the same validators; an entity tag counts before it."""
+    async with http.get(JWKS) as response:
+        dated, tag = response.headers["Last-Modified"], response.headers["ETag"]
+    async with http.get(JWKS, headers={"If-Modified-Since": dated}) as response:
+        assert response.status == 304
+        assert (response.headers["ETag"], response.headers["Last-Modified"]) == (tag, dated)
+        assert "max-age" in response.headers["Cache-Control"]
+    for headers, status in (
+        ({"If-Modified-Since": dated, "If-None-Match": '"another"'}, 200),
+        ({"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT", "If-None-Match": tag}, 304),
+        ({"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 200),
+        ({"If-Modified-Since": "soon"}, 200),
+    ):
+        async with http.get(JWKS, headers=headers) as response:
+            assert response.status == status

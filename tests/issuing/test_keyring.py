@@ -12,7 +12,7 @@ import pytest
 
 from auth_server.keys import generation
 from auth_server.keys.generation import generate, to_der
-from auth_server.keys.keyring import Keyring
+from auth_server.keys.keyring import Keyring, KeysUnconfirmed
 from auth_server.keys.opening import KeyringError
 from auth_server.keys.pool import KeyPool
 from auth_server.keys.rotation import Rotation
@@ -238,3 +238,79 @@ def test_a_stored_key_does_not_show_its_sealed_bytes() -> None:
     """Not a secret without the KEK, and still nobody's business."""
     fields = {field.name: field.repr for field in signing_keys.StoredKey.__dataclass_fields__.values()}
     assert fields["sealed_private_key"] is fields["sealed_public_key"] is False
+
+
+# --- the lease, what does not open, what is counted ----------------------------------------------------------------
+
+
+@pytest.fixture
+async def replica(pool: Pool):
+    made = await Replica(pool).start()
+    yield made
+    await made.close()
+
+
+async def test_a_replica_signs_for_its_lease_and_no_longer(replica: Replica) -> None:
+    """Measured from before the last good look, on a clock that nobody sets; one good look is enough to go on."""
+    replica.time.now += POLICY.lease_seconds
+    assert replica.keyring.active_key()
+    replica.time.now += 1
+    with pytest.raises(KeysUnconfirmed) as refused:
+        replica.keyring.active_key()
+    assert (refused.value.status, refused.value.code) == (503, "keys_unconfirmed")
+    assert int(refused.value.headers["Retry-After"]) >= 1
+    await replica.keyring.refresh()
+    assert replica.keyring.active_key()
+
+
+async def test_a_look_that_finds_no_usable_key_does_not_renew_the_lease(replica: Replica, pool: Pool) -> None:
+    """What was held may be wrong by now."""
+    await pool.execute("UPDATE signing_keys SET state = 'gone', gone_at = now()")
+    replica.time.now += POLICY.lease_seconds
+    with pytest.raises(KeyringError, match="no signing key is active"):
+        await replica.keyring.refresh()
+    assert replica.keyring.active_key()
+    replica.time.now += 1
+    with pytest.raises(KeysUnconfirmed):
+        replica.keyring.active_key()
+
+
+async def test_an_announced_key_that_does_not_open_stops_nothing(replica: Replica, pool: Pool) -> None:
+    """It is told, it is not published whatever its row says, and it is never activated by the rotation."""
+    (kid,) = [key.kid for key in replica.keyring.keys.published if key.kid != replica.keyring.active_key().kid]
+    await pool.execute(
+        "UPDATE signing_keys SET sealed_private_key = 'broken', published_at = NULL, activate_after = NULL"
+        " WHERE kid = $1",
+        kid,
+    )
+    other = await Replica(pool, time=replica.time).start()
+    try:
+        signing = other.keyring.active_key().kid
+        await other.turn(10 * POLICY.rotation_seconds)
+        assert other.keyring.active_key().kid == signing
+        assert [key.kid for key in other.keyring.keys.published] == [signing]
+        assert kid.encode() not in other.refresher.published.jwks.document.body
+        assert f"signing key {kid} is not in the sealed format" in (await other.refresher.check_rotation() or "")
+        assert await other.refresher.check_keyring() is None
+    finally:
+        await other.close()
+
+
+async def test_signatures_are_stored_with_the_turn_and_at_the_end(replica: Replica, pool: Pool) -> None:
+    """By key, and those that could not be stored are not lost."""
+    key = replica.keyring.active_key()
+
+    async def stored() -> int:
+        return await pool.fetchval("SELECT signatures FROM signing_keys WHERE kid = $1", key.kid)
+
+    for _ in range(3):
+        await replica.signer.sign(b"{}", key, token_type="at+jwt")
+    await replica.turn()
+    assert await stored() == 3
+    await replica.signer.sign(b"{}", key, token_type="at+jwt")
+    await pool.execute("ALTER TABLE signing_keys RENAME COLUMN signatures TO elsewhere")
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await replica.refresher.flush()
+    await pool.execute("ALTER TABLE signing_keys RENAME COLUMN elsewhere TO signatures")
+    await replica.refresher.flush()
+    assert await stored() == 4

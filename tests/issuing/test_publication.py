@@ -1,6 +1,7 @@
 """The published documents: what they say, and how they get into a directory."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from auth_server.http.well_known import is_fresh
+from auth_server.http.well_known import http_date, is_fresh, is_unmodified
 from auth_server.keys.public_key import PublicKey
+from auth_server.publication import files
 from auth_server.publication.documents import Document, issuer_metadata, jwks
-from auth_server.publication.publisher import HEARTBEAT_SECONDS, Publisher
+from auth_server.publication.publisher import HEARTBEAT_SECONDS, ConflictError, Publisher
+from auth_server.publication.refresher import Served
+from farseal import clock
 
 NOW = 1_790_000_000
 ONE, TWO = PublicKey("n1", "AQAB"), PublicKey("n2", "AQAB")
@@ -236,3 +240,161 @@ async def test_a_document_that_cannot_take_its_name_leaves_nothing_behind(tmp_pa
     with pytest.raises(OSError, match="directory"):
         await Publisher(tmp_path).publish(DOCUMENTS, now=NOW)
     assert os.listdir(tmp_path) == ["jwks.json"]  # noqa: PTH208 - a directory of the test's own
+
+
+# --- several writers, restored backups, slow disks ------------------------------------------------------------------
+
+
+def test_the_set_says_whose_it_is_which_one_and_what_was_withdrawn() -> None:
+    """One document: a withdrawn key is never listed beside its withdrawal."""
+    said = json.loads(key_set(ONE, TWO, sequence=9, revoked=(TWO.kid, "old")).body)
+    assert [key["kid"] for key in said["keys"]] == [ONE.kid]
+    assert said["farseal"] == {"issuer": ISSUER, "sequence": 9, "revoked": sorted([TWO.kid, "old"])}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "says"),
+    [
+        pytest.param(key_set(ONE, sequence=8), key_set(ONE, sequence=7), "restored from a backup", id="ahead"),
+        pytest.param(key_set(ONE, TWO), key_set(ONE), "restored from a backup", id="same-number-more-keys"),
+        pytest.param(key_set(ONE, revoked=("x",)), key_set(ONE), "restored", id="same-number-more-withdrawals"),
+        pytest.param(key_set(ONE, issuer="https://b.example"), key_set(ONE), "another issuer", id="another-issuer"),
+        pytest.param(key_set(ONE), key_set(ONE, TWO), None, id="same-number-fewer-keys"),
+        pytest.param(key_set(ONE, TWO, revoked=("x",)), key_set(ONE, sequence=8), None, id="behind"),
+        pytest.param(Document("jwks.json", "t", b'{"keys": []}'), key_set(ONE), None, id="of-an-older-version"),
+        pytest.param(Document("jwks.json", "t", b'{"keys": '), key_set(ONE), None, id="half"),
+        pytest.param(Document("jwks.json", "t", b" " * 2**21), key_set(ONE), None, id="huge"),
+    ],
+)
+async def test_what_is_ahead_is_never_written_over(
+    tmp_path: Path, theirs: Document, ours: Document, says: str | None
+) -> None:
+    """Verifiers refuse the older one, and somebody has to be told; what is behind or broken is replaced."""
+    (tmp_path / "jwks.json").write_bytes(theirs.body)
+    publisher = Publisher(tmp_path)
+    if says is None:
+        await publisher.publish([ours], now=NOW)
+        assert (tmp_path / "jwks.json").read_bytes() == ours.body
+        assert publisher.conflict is None
+        return
+    with pytest.raises(ConflictError, match=says):
+        await publisher.publish([ours], now=NOW)
+    assert (tmp_path / "jwks.json").read_bytes() == theirs.body
+    assert says in (publisher.failure or "")
+    assert publisher.conflict is not None
+    (tmp_path / "jwks.json").unlink()
+    await publisher.publish([ours], now=NOW)
+    assert publisher.conflict is publisher.failure is None
+
+
+async def test_replicas_on_one_volume_write_once_in_a_heartbeat(tmp_path: Path) -> None:
+    """What another one wrote a moment ago is not written again, and the next heartbeat is reckoned from it."""
+    one, other = Publisher(tmp_path), Publisher(tmp_path)
+    moment = clock.now()
+    await one.publish(DOCUMENTS, now=moment)
+    written = (tmp_path / "jwks.json").stat()
+    await other.publish(DOCUMENTS, now=moment + 30)
+    assert (tmp_path / "jwks.json").stat() == written
+    assert other.written == DOCUMENTS
+    assert not other.due(DOCUMENTS, now=int(written.st_mtime) + HEARTBEAT_SECONDS - 1)
+    assert other.due(DOCUMENTS, now=int(written.st_mtime) + HEARTBEAT_SECONDS)
+    await other.publish(DOCUMENTS, now=int(written.st_mtime) + HEARTBEAT_SECONDS)
+    assert (tmp_path / "jwks.json").stat().st_ino != written.st_ino
+
+
+async def test_a_disk_that_does_not_answer_holds_up_one_thread_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
+    """One attempt at a time, told while it lasts; when the disk answers again all is well."""
+    go, calls, elapsed = threading.Event(), [], [0.0]
+
+    def stuck(_descriptor: int) -> None:
+        calls.append(1)
+        go.wait(10)
+
+    monkeypatch.setattr(os, "fsync", stuck)
+    publisher = Publisher(tmp_path, monotonic=lambda: elapsed[0])
+    publisher.begin(DOCUMENTS, now=NOW)
+    await publisher.wait(0.1)
+    assert publisher.problem is None
+    elapsed[0] = 7.0
+    assert publisher.problem == f"writing to {tmp_path} for 7 s"
+    for _ in range(3):
+        publisher.begin(DOCUMENTS, now=NOW)
+        await publisher.wait(0.01)
+    assert len(calls) == 1
+    go.set()
+    await publisher.wait(5)
+    assert publisher.problem is None
+    assert publisher.written == DOCUMENTS
+
+
+async def test_a_writer_that_hangs_does_not_keep_the_others_from_writing(tmp_path: Path) -> None:
+    """Writers take turns; one that is stopped in the middle of its turn is passed after a while."""
+    with files.taking_turns(tmp_path):
+        async with asyncio.timeout(8):
+            await Publisher(tmp_path).publish(DOCUMENTS, now=NOW)
+    assert (tmp_path / "jwks.json").read_bytes() == DOCUMENTS[0].body
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        pytest.param(OSError(errno.ENOSPC, "No space left on device"), "No space left on device", id="full"),
+        pytest.param(OSError(errno.EROFS, "Read-only file system"), "Read-only file system", id="read-only"),
+    ],
+)
+async def test_a_full_or_read_only_disk_is_told_in_its_own_words(
+    tmp_path: Path, monkeypatch, error: OSError, says: str
+) -> None:
+    """The old documents stay whole; nothing temporary is left."""
+    publisher = Publisher(tmp_path)
+    await publisher.publish(DOCUMENTS, now=NOW)
+
+    def refuse(_descriptor: int) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match=says):
+            await publisher.publish((key_set(TWO, sequence=8),), now=NOW)
+    assert says in (publisher.failure or "")
+    left = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}  # noqa: PTH208 - of the test's own
+    assert left == {one.name: one.body for one in DOCUMENTS}
+
+
+# --- Last-Modified ---------------------------------------------------------------------------------------------------
+
+
+def test_the_date_moves_with_the_heartbeat_and_with_every_change() -> None:
+    """Between two heartbeats a copy stays current by its date; the age that it tells is never too young."""
+    first, second = DOCUMENTS[0], key_set(ONE, sequence=8)
+    served = Served(first, NOW)
+    assert served.renewed(first, now=NOW + HEARTBEAT_SECONDS - 1) is served
+    assert served.renewed(first, now=NOW + HEARTBEAT_SECONDS).modified == NOW + HEARTBEAT_SECONDS
+    assert served.renewed(second, now=NOW + 5) == Served(second, NOW + 5, NOW)
+    assert served.renewed(first, now=NOW - 5).modified == NOW - 5
+
+
+@pytest.mark.parametrize(
+    ("headers", "unmodified"),
+    [
+        pytest.param([], False, id="none"),
+        pytest.param([http_date(NOW)], True, id="equal"),
+        pytest.param([http_date(NOW + 1)], True, id="later"),
+        pytest.param([http_date(NOW - 1)], False, id="earlier"),
+        pytest.param([http_date(NOW), http_date(NOW)], False, id="twice"),
+        pytest.param(["yesterday"], False, id="no-date"),
+        pytest.param([""], False, id="empty"),
+        pytest.param(["Mon, 99 Foo 9999999999 25:61:61 GMT"], False, id="impossible"),
+        pytest.param(["\udcff"], False, id="bytes"),
+    ],
+)
+def test_a_copy_is_current_from_its_date_on(headers: list[str], unmodified: bool) -> None:
+    """RFC 9110 section 13.1.3."""
+    assert is_unmodified(Served(DOCUMENTS[0], NOW), headers) is unmodified
+
+
+def test_in_the_second_of_a_change_the_date_tells_nothing() -> None:
+    """Two contents have had that date; until the next heartbeat the whole document is sent."""
+    changed = Served(DOCUMENTS[0], NOW).renewed(key_set(TWO), now=NOW)
+    assert not is_unmodified(changed, [http_date(NOW)])
+    assert is_unmodified(changed, [http_date(NOW + 1)])

@@ -1,6 +1,7 @@
 """A database restored from a backup: told by the published documents, and recovered from them."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,16 @@ from tests.support.auth import migrate
 from tests.support.postgres import NewDatabase, TestServer
 from tests.support.rotation import ISSUER, KEK, NOW, POLICY, Replica, Time
 
-DAY = 86400
 
-
+@dataclass
 class Restored:
     """A database as the backup has it, and the key set that was published after the backup was taken."""
 
-    def __init__(self, dsn: str, directory: Path, now: int, lost: set[str], revoked: str, signing: str) -> None:
-        self.dsn, self.directory, self.now = dsn, directory, now
-        self.lost, self.revoked, self.signing = lost, revoked, signing
+    dsn: str
+    directory: Path
+    now: int
+    lost: set[str]
+    revoked: str
 
     @property
     def document(self) -> bytes:
@@ -64,13 +66,12 @@ async def prepared(server: TestServer, dsn: str, tmp_path: Path, *, rotations: i
                 )
             await replica.turn()
             published = {key.kid for key in replica.keyring.keys.published}
-            signing = replica.keyring.active_key().kid
             await replica.close()
     finally:
         await server.drop_database(later)
     async with await create_pool(Secret(dsn)) as pool, pool.acquire() as conn:
         known = {key.kid for key in await signing_keys.list_all(conn)}
-    return Restored(dsn, directory, time.now, published - known, kid, signing)
+    return Restored(dsn, directory, time.now, published - known, kid)
 
 
 @pytest.fixture(params=[1, 4], ids=["a-rotation-ago", "long-ago"])
@@ -167,6 +168,7 @@ async def test_recovering_twice_changes_nothing(restored: Restored) -> None:
         assert "lacks nothing" in again.reason
 
 
+@pytest.mark.parametrize("restored", [4], indirect=True, ids=["long-ago"])
 async def test_who_can_write_to_the_database_alone_slips_no_key_in(restored: Restored) -> None:
     """A row with a public half of somebody's own does not open, and is told and not published."""
     async with await create_pool(Secret(restored.dsn)) as pool:
