@@ -247,6 +247,52 @@ async def test_a_refresh_that_fails_in_a_way_nobody_foresaw_is_told(dsn: str, tm
     await running(environment(dsn, tmp_path), test)
 
 
+async def test_keys_that_were_not_confirmed_for_too_long_sign_nothing(dsn: str, tmp_path: Path) -> None:
+    """Both endpoints say when to try again, each in its own form; one good look and all is well."""
+
+    async def test(where: Running, http: aiohttp.ClientSession) -> None:
+        assert (await login(http))[0] == 200
+        conn = await asyncpg.connect(dsn)
+        try:
+            await conn.execute("ALTER TABLE signing_keys RENAME TO elsewhere")
+
+            async def is_refused() -> bool:
+                return (await login(http))[0] == 503
+
+            await until(is_refused)
+            _, headers, body = await login(http)
+            assert body["code"] == "keys_unconfirmed"
+            assert int(headers["Retry-After"]) >= 1
+            status, headers, body = await client_token(http)
+            assert (status, body["error"]) == (503, "temporarily_unavailable")
+            assert int(headers["Retry-After"]) >= 1
+            await conn.execute("ALTER TABLE elsewhere RENAME TO signing_keys")
+        finally:
+            await conn.close()
+
+        async def is_issued() -> bool:
+            return (await login(http))[0] == 200
+
+        await until(is_issued)
+
+    await running(environment(dsn, tmp_path, SIGNING_LEASE_SECONDS="1"), test)
+
+
+async def test_the_last_signatures_are_counted_at_a_graceful_end(dsn: str, tmp_path: Path) -> None:
+    """Those of the time since the last turn too."""
+
+    async def test(where: Running, http: aiohttp.ClientSession) -> None:
+        for _ in range(3):
+            assert (await login(http))[0] == 200
+
+    await running(environment(dsn, tmp_path, REFRESH_SECONDS="30"), test)
+    conn = await asyncpg.connect(dsn)
+    try:
+        assert await conn.fetchval("SELECT signatures FROM signing_keys WHERE state = 'active'") == 3
+    finally:
+        await conn.close()
+
+
 async def test_addresses_are_told_apart_behind_our_own_proxy_only(dsn: str, tmp_path: Path) -> None:
     """A trusted proxy names the client; a stranger who names another address is counted as itself."""
 

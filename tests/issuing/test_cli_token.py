@@ -233,3 +233,11 @@ def test_the_parts_of_what_is_no_token_are_counted(text, words) -> None:
 def test_a_signature_is_not_kept() -> None:
     """What was taken apart does not hold it."""
     assert "c2VjcmV0" not in repr(inspect_token("e30.e30.c2VjcmV0"))
+
+
+def test_a_token_lives_no_longer_than_the_policy_allows(minting) -> None:
+    """Keys are dropped when tokens of that length are dead: a longer one is refused, and nothing is signed."""
+    minting.env["AUTH_SERVER_MAX_TOKEN_SECONDS"] = "600"
+    told = minting.refused("token", "mint", "--user", "alice", "--lifetime", "601", code=1)
+    assert "--lifetime may be 600 s at most: AUTH_SERVER_MAX_TOKEN_SECONDS" in told
+    assert minting.json("token", "mint", "--user", "alice", "--lifetime", "600")["expires_in"] == 600
