@@ -1,8 +1,6 @@
 """The composition root: settings in, a running auth server out."""
 
 import contextlib
-import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from importlib.resources import files
@@ -20,18 +18,13 @@ from auth_server.background import repeating
 from auth_server.grants.service import Grants
 from auth_server.http import api_tokens, oauth_token, well_known
 from auth_server.http.services import SERVICES, Services
-from auth_server.keys.keyring import Keyring
 from auth_server.keys.opening import Keks
-from auth_server.keys.pool import KeyPool
-from auth_server.keys.rotation import Rotation
 from auth_server.keys.sealing import Kek, KekError, exposure, read_kek
-from auth_server.keys.signer import Signer
 from auth_server.metrics import AuthMetrics
 from auth_server.publication.documents import TOKEN_PATH, Document
-from auth_server.publication.publisher import Publisher
 from auth_server.publication.refresher import Refresher, Served
 from auth_server.settings import AuthServerSettings
-from auth_server.storage import resources
+from auth_server.signing import signing
 from auth_server.storage.connection import Pool
 from auth_server.storage.migrate import migrator
 from auth_server.tokens.issuer import TokenIssuer
@@ -104,7 +97,7 @@ def create_app(
             stack.push_async_callback(pool.close)
             await _check_schema(pool, migrate=settings.migrate_on_start)
             refresher, keyring, signer = await stack.enter_async_context(
-                _keys(settings, keks, pool, clock=clock, metrics=counted)
+                signing(settings, keks, pool, clock=clock, metrics=counted)
             )
             passwords = stack.enter_context(hasher())
             throttle = Throttle(pool)
@@ -172,45 +165,6 @@ def open_keks(paths: Iterable[Path]) -> Keks:
     return tuple(keks)
 
 
-@contextlib.asynccontextmanager
-async def _keys(
-    settings: AuthServerSettings, keks: Keks, pool: Pool, *, clock: Clock, metrics: AuthMetrics
-) -> AsyncIterator[tuple[Refresher, Keyring, Signer]]:
-    """Everything about signing keys, started. At the end the last signatures are counted."""
-    actor, policy = f"auth_server@{socket.gethostname()}:{os.getpid()}", settings.policy
-    async with contextlib.AsyncExitStack() as stack:
-        publisher = None if settings.publish_directory is None else Publisher(settings.publish_directory)
-        if publisher is not None:
-            stack.push_async_callback(publisher.close)
-        key_pool = KeyPool(pool, keks, policy, bits=settings.rsa_bits, actor=actor)
-        stack.push_async_callback(key_pool.close)
-        rotation = Rotation(
-            pool, keks, key_pool, policy, actor=actor, held=lambda: publisher.conflict if publisher else None
-        )
-        keyring, signer = Keyring(pool, keks, policy), Signer()
-        refresher = Refresher(
-            rotation,
-            keyring,
-            signer,
-            lambda: _scopes(pool),
-            publisher,
-            issuer=settings.issuer,
-            clock=clock,
-            metrics=metrics,
-        )
-        stack.push_async_callback(_last_flush, refresher)
-        stack.callback(signer.close)
-        await refresher.start()
-        yield refresher, keyring, signer
-
-
-async def _last_flush(refresher: Refresher) -> None:
-    try:
-        await refresher.flush()
-    except postgres.DatabaseUnavailable:
-        log.warning("the last signatures could not be counted")
-
-
 def _routes(issuer_path: str, *, max_age: int) -> list[web.RouteDef]:
     """Every public route; below the issuer's path as well, whether or not a proxy in front removes that.
 
@@ -238,12 +192,6 @@ def _jwks(request: web.Request) -> Served:
 
 def _metadata(request: web.Request) -> Served:
     return request.app[_REFRESHER].published.metadata
-
-
-async def _scopes(pool: Pool) -> list[str]:
-    with postgres.database_errors():
-        async with pool.acquire() as conn:
-            return await resources.all_scopes(conn)
 
 
 async def _check_schema(pool: Pool, *, migrate: bool) -> None:

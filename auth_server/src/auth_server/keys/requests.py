@@ -87,10 +87,10 @@ def retire(keys: Iterable[Key], kid: str, policy: RotationPolicy, *, now: int, f
     chosen = _find(held, kid)
     if chosen is None:
         return _unknown(kid)
+    if chosen.state is KeyState.ANNOUNCED and chosen.token_seconds and not force:
+        # It signed before a backup was restored, see `auth_server.keys.recovery`.
+        return Refused(f"key {kid} may have signed tokens that are alive; let it sign and retire", forceable=True)
     match chosen.state:
-        case KeyState.ANNOUNCED if chosen.token_seconds and not force:
-            # Before a backup was restored, see `auth_server.keys.recovery`.
-            return Refused(f"key {kid} may have signed tokens that are alive; let it sign and retire", forceable=True)
         case KeyState.READY | KeyState.ANNOUNCED:
             return Changed((lifecycle.gone(chosen, now=now),))
         case KeyState.RETIRING:

@@ -155,26 +155,28 @@ class Refresher:
             raise
 
     async def _turn(self) -> None:
-        await self._rotate()
+        fault = await self._broken(self._rotate)
         if await self._keyring.refresh():
             keys = self._keyring.keys
             log.info("signing keys loaded", active=keys.active.kid, sequence=keys.sequence)
         await self._publish_current(PATIENCE_SECONDS)
-        await self._confirm()
-        await self.flush()
+        fault = await self._broken(self._confirm) or fault
+        self._fault = await self._broken(self.flush) or fault
 
-    async def _rotate(self) -> None:
-        """A rotation that breaks must not keep the keys from being read: signing would end with the lease."""
+    async def _broken(self, part: Callable[[], Awaitable[None]]) -> str | None:
+        """Why a part of the turn failed. It must not keep the keys from being read: signing would end with the lease."""
         try:
-            taken = await self._rotation.tick(self._clock())
+            await part()
         except DatabaseUnavailable:
             raise
         except Exception as error:
             if self._fault is None:
                 log.exception("the rotation failed")
-            self._fault = f"unexpected {type(error).__name__}"
-            return
-        self._fault = None
+            return f"unexpected {type(error).__name__}"
+        return None
+
+    async def _rotate(self) -> None:
+        taken = await self._rotation.tick(self._clock())
         if taken is not None:
             self._metrics.leader_ticks.inc()
             for step in taken:
