@@ -164,7 +164,10 @@ class Refresher:
         self._fault = await self._broken(self.flush) or fault
 
     async def _broken(self, part: Callable[[], Awaitable[None]]) -> str | None:
-        """Why a part of the turn failed. It must not keep the keys from being read: signing would end with the lease."""
+        """Why a part of the turn failed. It must not keep the keys from being read: signing would end with the lease.
+
+        A database that is away is no failure of the part.
+        """
         try:
             await part()
         except DatabaseUnavailable:
