@@ -21,17 +21,31 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
 
 
-def show_json(value: object) -> None:
-    """Print a value as JSON: moments as RFC 3339, everything else that is not JSON as text."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+def show_json(value: object, *, indent: int | None = 2) -> None:
+    """Print a value as JSON: moments as RFC 3339, everything else that is not JSON as text.
+
+    With ``indent`` None it is one line. What a terminal could take for a command is escaped, C1 controls and marks that
+    turn the direction of text included, which JSON itself allows as they are.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=_plain)
+    click.echo("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
 
 
-def show_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
-    """Print a table on a terminal; elsewhere a header and rows, separated by tabs, never cut."""
-    on_terminal = sys.stdout.isatty()
+def harmless(text: str) -> str:
+    """Text that somebody else wrote, with no character that a terminal could obey: as a JSON string if need be."""
+    return text if text.isprintable() else json.dumps(text)
+
+
+def show_rows(columns: Sequence[str] | None, rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """Print a table on a terminal; elsewhere a header and rows, separated by tabs, never cut.
+
+    ``columns`` None stands for rows that go on where others ended: tab-separated, without a header.
+    """
+    on_terminal = columns is not None and sys.stdout.isatty()
     cells = [[_cell(value, between="\n" if on_terminal else " ") for value in row] for row in rows]
-    if not on_terminal:
-        for row in ([column.lower() for column in columns], *cells):
+    if columns is None or not on_terminal:
+        header = [] if columns is None else [[column.lower() for column in columns]]
+        for row in (*header, *cells):
             click.echo("\t".join(row))
         return
     if not cells:
@@ -87,7 +101,7 @@ def _cell(value: object, *, between: str = " ") -> str:
 
 
 def _attribute(value: object) -> str:
-    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
+    return harmless(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _plain(value: object) -> object:

@@ -20,7 +20,7 @@ from auth_server.cli.inspection import (
     key_words,
     lifetime_words,
 )
-from auth_server.cli.output import json_option, show_fields, show_json
+from auth_server.cli.output import harmless, json_option, show_fields, show_json
 from auth_server.cli.parameters import AUDIENCE, CLIENT_ID, SCOPE, USER, UserRef
 from auth_server.cli.session import Refusal, Unavailable, in_database, now, with_pool
 from auth_server.cli.user import require
@@ -203,4 +203,4 @@ def _harmless(value: object) -> str:
     """Whoever made the token chose the value: no control character of it reaches the terminal."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return " ".join(map(_harmless, value))
-    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
+    return harmless(value) if isinstance(value, str) else json.dumps(value)
