@@ -35,8 +35,9 @@ LIST = """
       FROM audit
      WHERE ($1::text IS NULL OR kid = $1)
        AND ($2::timestamptz IS NULL OR at >= $2)
+       AND ($3::text IS NULL OR action = $3)
   ORDER BY id DESC
-     LIMIT $3
+     LIMIT $4
 """
 
 
@@ -56,10 +57,15 @@ async def append(
 
 
 async def entries(
-    conn: Connection, *, kid: str | None = None, since: datetime | None = None, limit: int = 100
+    conn: Connection,
+    *,
+    kid: str | None = None,
+    since: datetime | None = None,
+    action: str | None = None,
+    limit: int = 100,
 ) -> tuple[AuditEntry, ...]:
-    """The newest entries first, of one key or of all."""
-    rows = await conn.fetch(LIST, kid, since, limit)
+    """The newest entries first, of one key or of all, of one action or of all."""
+    rows = await conn.fetch(LIST, kid, since, action, limit)
     return tuple(
         AuditEntry(**{**dict(row), "before": _mapping(row["before"]), "after": _mapping(row["after"])}) for row in rows
     )
