@@ -1,4 +1,4 @@
-"""farseal-auth migrate, key list, serve; and what stands in the way of any command."""
+"""farseal-auth migrate and serve; and what stands in the way of any command."""
 
 import subprocess
 import sys
@@ -36,23 +36,6 @@ def test_a_database_of_another_version_is_refused_by_name(cli) -> None:
     """A file that has changed since it was applied is named; nothing is applied."""
     cli.rows("UPDATE auth_server_migration SET checksum = 'x' WHERE number = 1")
     assert "0001_accounts.sql has changed" in cli.refused("migrate", code=3)
-
-
-def test_keys_are_listed_without_their_private_halves(cli) -> None:
-    """Before the first start there are none; then states and times, and never what is sealed."""
-    assert cli.json("key", "list") == []
-    kid = "k" * 43
-    cli.rows("""
-        INSERT INTO signing_keys (kid, state, public_jwk, sealed_private_key, kek_id, created_at, announced_at,
-                                  activated_at, token_seconds)
-        VALUES (repeat('k', 43), 'active', '{"kty": "RSA"}', 'sealed-private', 'kek-1', 'epoch', 'epoch', 'epoch', 300)
-    """)
-    (key,) = cli.json("key", "list")
-    assert key == {
-        "kid": kid, "state": "active", "kek_id": "kek-1", "public_jwk": {"kty": "RSA"},
-        "created_at": "1970-01-01T00:00:00Z", "activated_at": "1970-01-01T00:00:00Z",
-    }  # fmt: skip
-    assert f"{kid}\tactive\t" in cli.out("key", "list")
 
 
 @pytest.mark.parametrize(

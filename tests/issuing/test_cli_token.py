@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from auth_server.cli import prompts
-from auth_server.cli.inspection import MalformedTokenError, duration_words, inspect_token, lifetime_words
+from auth_server.cli.inspection import MalformedTokenError, inspect_token, lifetime_words
+from auth_server.cli.times import duration_words
 from auth_server.keys.sealing import read_kek
 from farseal.encoding import b64url_decode, b64url_encode
 from tests.support.accounts import NOTES, NOW, accounts_pool, add_client, add_resource, add_user

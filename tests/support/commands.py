@@ -1,8 +1,8 @@
 """Operator's commands on a database of their own, in this process."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,7 +10,10 @@ from structlog.testing import capture_logs
 
 from auth_server.cli import main
 from auth_server.cli.session import in_database
+from auth_server.storage.connection import Connection
 from tests.support.postgres import TestServer, run_apart
+
+T = TypeVar("T")
 
 
 class Commands:
@@ -47,10 +50,14 @@ class Commands:
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Rows of the database, as they are."""
+        return [tuple(row) for row in self.inside(lambda conn: conn.fetch(statement))]
+
+    def inside(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What ``work`` gives on a connection to the database."""
         monkey = pytest.MonkeyPatch()
         with monkey.context() as patch:
             patch.setenv("AUTH_SERVER_DATABASE_URL", self.dsn)
-            return [tuple(row) for row in in_database(lambda conn: conn.fetch(statement))]
+            return in_database(work)
 
 
 @pytest.fixture

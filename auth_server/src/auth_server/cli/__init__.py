@@ -3,10 +3,12 @@
 import click
 
 from auth_server.cli.apply import apply
+from auth_server.cli.audit import audit
 from auth_server.cli.client import client
 from auth_server.cli.client_rights import forbid, permit
+from auth_server.cli.keys import keys
 from auth_server.cli.resource import resource
-from auth_server.cli.server import key, migrate, serve
+from auth_server.cli.server import migrate, serve
 from auth_server.cli.token import token
 from auth_server.cli.user import user
 from auth_server.cli.user_rights import grant, revoke, role
@@ -18,8 +20,9 @@ def main() -> None:
     """Farseal's auth server and its operator's tools.
 
     The database is named by AUTH_SERVER_DATABASE_URL, or by AUTH_SERVER_DATABASE_URL_FILE, a file that holds it.
-    `serve` and `token mint` read the other AUTH_SERVER_ settings too. Passwords and tokens are read from the terminal
-    or from standard input, never from the command line. Every command but `serve` prints JSON with --json.
+    `serve` and `token mint` read the other AUTH_SERVER_ settings too, `keys` the times of the rotation. Passwords,
+    tokens and private keys are read from the terminal, from files or from standard input, never from the command line.
+    Every command but `serve` prints JSON with --json.
 
     \b
     A new server in four steps:
@@ -31,13 +34,13 @@ def main() -> None:
     \b
     Exit codes:
       0  done
-      1  refused: not found, taken already, a fault in a file, answered with no
+      1  refused: not found, taken already, not yet allowed, a fault in a file, answered with no
       2  usage: a word of the command line is missing or wrong
       3  the database cannot be used, or a setting is wrong
     """
 
 
-for command in (serve, migrate, apply, user, client, resource, key, token):
+for command in (serve, migrate, apply, user, client, resource, keys, audit, token):
     main.add_command(command)
 for command in (grant, revoke, role):
     user.add_command(command)

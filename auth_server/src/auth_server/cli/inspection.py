@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
+from auth_server.cli.times import duration_words
+from auth_server.keys.lifecycle import KeyState
 from auth_server.storage.signing_keys import StoredKey
 from farseal.encoding import EncodingError, b64url_decode, parse_json_object
 
@@ -11,6 +13,14 @@ SIGNATURE_WORDS: Final = "not checked here; this checks it: farseal inspect --jw
 
 _LAST_TIME: Final = 253_402_300_799
 """The last second of the year 9999 (RFC 3339 has no later one), where verifiers of this project stop too."""
+
+_MEANING: Final[Mapping[KeyState, str]] = {
+    KeyState.READY: "published nowhere, so resource servers do not know it",
+    KeyState.ANNOUNCED: "published, and signs nothing yet",
+    KeyState.RETIRING: "still published, and signs no more",
+    KeyState.GONE: "published no more, so resource servers do not know it",
+    KeyState.REVOKED: "withdrawn, so resource servers refuse it",
+}
 
 
 class MalformedTokenError(ValueError):
@@ -54,7 +64,10 @@ def key_words(header: Mapping[str, Any], keys: Sequence[StoredKey] | None) -> st
     if keys is None:
         return "unknown: the database cannot be asked"
     named = next((key for key in keys if key.kid == kid), None)
-    return "none of ours has this kid" if named is None else f"ours, {named.state}: {named.kid}"
+    if named is None:
+        return "none of ours has this kid"
+    meaning = _MEANING.get(named.state)
+    return f"ours, {named.state}: {named.kid}" + (f", {meaning}" if meaning else "")
 
 
 def lifetime_words(claims: Mapping[str, Any], *, now: int) -> str:
@@ -73,15 +86,3 @@ def lifetime_words(claims: Mapping[str, Any], *, now: int) -> str:
 def _is_time(value: object) -> TypeGuard[int]:
     # An exact type: bool is an int to Python.
     return type(value) is int and 0 <= value <= _LAST_TIME
-
-
-def duration_words(seconds: int) -> str:
-    """A duration in its two largest units."""
-    if seconds < 0:
-        return f"{seconds} s"
-    left, words = seconds, list[str]()
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        if left >= size or (unit == "s" and not words):
-            words.append(f"{left // size} {unit}")
-            left %= size
-    return " ".join(words[:2])

@@ -1,7 +1,9 @@
 """The words after a command, checked by the rules of names before anything is done."""
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
 
 import click
@@ -15,8 +17,15 @@ if TYPE_CHECKING:
     _Text = click.ParamType[str]
     _Pair = click.ParamType[tuple[str, str]]
     _User = click.ParamType[UserRef]
+    _Since = click.ParamType[datetime]
 else:  # generic since click 8.5 only
-    _Text = _Pair = _User = click.ParamType
+    _Text = _Pair = _User = _Since = click.ParamType
+
+_KID: Final = re.compile("[A-Za-z0-9_-]{43}")
+_AGO: Final = re.compile("([0-9]{1,6})(s|min|h|d)")
+_UNIT_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+REASON_CHARACTERS: Final = 500
+ACTOR_CHARACTERS: Final = 64
 
 
 class Name(_Text):
@@ -74,6 +83,45 @@ class User(_User):
             self.fail(str(error), param, ctx)
 
 
+class Since(_Since):
+    """A moment in the past: a duration such as 90s, 30min, 6h or 7d, or a date with or without a time."""
+
+    name = "since"
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The moment; one without an offset is UTC."""
+        if isinstance(value, datetime):
+            return value
+        ago = _AGO.fullmatch(value)
+        if ago is not None:
+            seconds = int(ago[1]) * _UNIT_SECONDS[ago[2]]
+            return datetime.fromtimestamp(max(0, int(self._now().timestamp()) - seconds), UTC)
+        try:
+            moment = datetime.fromisoformat(value)
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail("expected 90s, 30min, 6h, 7d, or a time such as 2026-11-24T18:00Z", param, ctx)
+
+
+def kid_text(text: str) -> str:
+    """A key id as this server makes them: the RFC 7638 thumbprint, SHA-256 in base64url."""
+    if not _KID.fullmatch(text):
+        raise NameRefusedError("a KID is 43 characters of base64url; farseal-auth keys list shows them")
+    return text
+
+
+def _words_of_people(word: str, most: int) -> Callable[[str], str]:
+    def rule(text: str) -> str:
+        if not 1 <= len(text) <= most or not text.isprintable() or text != text.strip():
+            raise NameRefusedError(f"{word} is 1 to {most} printable characters without spaces around them")
+        return text
+
+    return rule
+
+
 def _attribute_value(text: str) -> str:
     if not text.isprintable():
         raise NameRefusedError("an attribute's value is printable text here; the manifest takes any JSON value")
@@ -89,4 +137,7 @@ ROLE = Name("role", names.role)
 CLAIM = Name("claim", names.claim)
 DISPLAY_NAME = Name("name", names.display_name)
 ATTRIBUTE = Mapped("name=value", names.attribute, _attribute_value)
+KID = Name("kid", kid_text)
+REASON = Name("text", _words_of_people("a reason", REASON_CHARACTERS))
+ACTOR = Name("name", _words_of_people("an actor", ACTOR_CHARACTERS))
 CLAIM_OF = Mapped("claim=attribute", names.claim, names.attribute)

@@ -1,17 +1,14 @@
-"""farseal-auth serve, migrate and key ..."""
+"""farseal-auth serve and migrate"""
 
 import os
 import sys
-from datetime import datetime
 
 import click
 
-from auth_server.cli.output import json_option, show_json, show_rows
+from auth_server.cli.output import json_option, show_json
 from auth_server.cli.session import in_database
-from auth_server.storage import signing_keys
 from auth_server.storage.connection import Connection
 from auth_server.storage.migrate import migrator
-from farseal.clock import at
 
 
 @click.command()
@@ -47,39 +44,3 @@ def migrate(*, only_plan: bool, as_json: bool) -> None:
         click.echo("The schema is up to date.")
     for name in names:
         click.echo(f"{'Pending' if only_plan else 'Applied'}: {name}")
-
-
-@click.group()
-def key() -> None:
-    """The signing keys, which are made at the first start of the server."""
-
-
-@key.command("list")
-@json_option
-def list_keys(*, as_json: bool) -> None:
-    """List the signing keys and their states; private halves are never shown."""
-    found = in_database(signing_keys.list_all)
-    if as_json:
-        show_json(
-            [
-                {
-                    "kid": one.kid,
-                    "state": one.state,
-                    "kek_id": one.kek_id,
-                    "public_jwk": dict(one.public_jwk),
-                    "created_at": at(one.key.created_at),
-                    "activated_at": _at(one.key.activated_at),
-                }
-                for one in found
-            ]
-        )
-        return
-    show_rows(
-        ("Key", "State", "Created", "Active since", "Sealed under"),
-        [(one.kid, one.state, at(one.key.created_at), _at(one.key.activated_at), one.kek_id) for one in found],
-        empty="There are no keys; the server makes them at its first start.",
-    )
-
-
-def _at(seconds: int | None) -> datetime | None:
-    return None if seconds is None else at(seconds)
