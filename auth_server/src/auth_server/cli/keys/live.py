@@ -98,22 +98,25 @@ def live_table(
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("Key", "State", "Age"):
-        table.add_column(name, overflow="fold")
-    table.add_column("Signatures", justify="right")
-    table.add_column("per s", justify="right")
-    for name in ("Next", "In", "Why"):
-        table.add_column(name, overflow="fold")
+    # One line for each key, however narrow: the kid and the reason are cut before anything else is.
+    table.add_column("Key", min_width=8)
+    for name in ("State", "Age"):
+        table.add_column(name, no_wrap=True)
+    for name in ("Signatures", "per s"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for name in ("Next", "In"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Why")
     for row in rows:
         table.add_row(
-            Text(harmless(row.kid)),
+            Text(harmless(row.kid), no_wrap=True, overflow="ellipsis"),
             Text(row.state, style=COLOURS.get(row.state, "")),
             Text(duration_words(row.age_seconds)),
             Text(f"{row.signatures:,}"),
             Text("-" if row.rate is None else f"{row.rate:,.1f}"),
             Text(row.next or "-"),
             Text(_countdown(row.next_in_seconds), style="bold" if row.next_in_seconds == 0 else ""),
-            Text(row.why or "-", style="dim"),
+            Text(row.why or "-", style="dim", no_wrap=True, overflow="ellipsis"),
         )
     clock = "no look yet" if now is None else f"{at(now):%Y-%m-%d %H:%M:%SZ}, sequence {sequence}"
     head = Text(f"Signing keys, {clock}, every {interval:g} s, Ctrl-C ends", style="dim")
