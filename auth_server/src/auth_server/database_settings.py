@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from auth_server.policy_settings import PolicySettings
-from auth_server.settings import AuthServerSettings
-from farseal.environment import Secret, describe, load, setting, url
+from auth_server.settings import AuthServerSettings, paths
+from farseal.environment import Secret, describe, load, path, setting, url
 
 T = TypeVar("T")
 
@@ -35,6 +36,16 @@ class KeySettings(PolicySettings):
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealingSettings(KeySettings):
+    """The same with the KEKs, for what seals keys or opens them."""
+
+    kek_file: Path = setting("File of the key that seals the signing keys", unit="path", parse=path)
+    old_kek_files: tuple[Path, ...] = setting(
+        "Files of earlier keys of that kind: they only open", unit="paths, comma-separated", default=(), parse=paths
+    )
+
+
 def load_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
     """The settings that ``environ`` describes; the server's others may be there and are not looked at.
 
@@ -51,6 +62,15 @@ def load_key_settings(environ: Mapping[str, str]) -> KeySettings:
         SettingsError: naming every fault at once.
     """
     return _load(KeySettings, environ)
+
+
+def load_sealing_settings(environ: Mapping[str, str]) -> SealingSettings:
+    """The same with the KEK files, which are not read here.
+
+    Raises:
+        SettingsError: naming every fault at once.
+    """
+    return _load(SealingSettings, environ)
 
 
 def _load(cls: type[T], environ: Mapping[str, str]) -> T:

@@ -14,12 +14,11 @@ from auth_server.database_settings import KeySettings, load_key_settings
 from auth_server.keys.lifecycle import Key
 from auth_server.storage import publication, signing_keys
 from auth_server.storage.connection import Connection
+from auth_server.storage.database_clock import database_clock
 from auth_server.storage.signing_keys import StoredKey
 
 _LIKE_AN_OPTION: Final = re.compile("-[A-Za-z0-9_-]{42}")
 """One kid in 64 begins with a hyphen. No option is as long."""
-
-DATABASE_CLOCK = "SELECT floor(extract(epoch FROM clock_timestamp()))::bigint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,7 @@ async def look(conn: Connection) -> Look:
 
 async def database_now(conn: Connection) -> int:
     """Seconds since the epoch by the database's clock, rounded down."""
-    seconds: int = await conn.fetchval(DATABASE_CLOCK)
-    return seconds
+    return int(await database_clock(conn))
 
 
 def actor(named: str | None) -> str:
