@@ -8,6 +8,7 @@ from typing import TypeVar
 from auth_server.policy_settings import PolicySettings
 from auth_server.settings import AuthServerSettings, paths
 from farseal.environment import Secret, describe, load, path, setting, url
+from farseal.identifiers import issuer_identifier
 
 T = TypeVar("T")
 
@@ -38,12 +39,13 @@ class KeySettings(PolicySettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealingSettings(KeySettings):
-    """The same with the KEKs, for what seals keys or opens them."""
+    """The same with the KEKs, for what seals keys or opens them; the issuer only where it is known."""
 
     kek_file: Path = setting("File of the key that seals the signing keys", unit="path", parse=path)
     old_kek_files: tuple[Path, ...] = setting(
         "Files of earlier keys of that kind: they only open", unit="paths, comma-separated", default=(), parse=paths
     )
+    issuer: str | None = setting("Issuer identifier", unit="https URL", default=None, parse=issuer_identifier)
 
 
 def load_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:

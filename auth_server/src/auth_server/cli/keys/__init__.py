@@ -4,6 +4,7 @@ import click
 
 from auth_server.cli.keys.changes import activate, announce, retire, revoke
 from auth_server.cli.keys.listing import list_, plan_
+from auth_server.cli.keys.material import import_, recover, rewrap
 from auth_server.cli.keys.watch import watch
 
 
@@ -33,5 +34,5 @@ def keys() -> None:
     """
 
 
-for command in (list_, plan_, announce, activate, retire, revoke, watch):
+for command in (list_, plan_, announce, activate, retire, revoke, rewrap, import_, recover, watch):
     keys.add_command(command)
