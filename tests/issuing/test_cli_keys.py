@@ -233,8 +233,9 @@ def whole_life(moment: int, *, only: str = "") -> tuple:
         "signs": active("signs", moment - 3600), "old": retiring("old", moment - 3600),
         "fresh": announced("fresh", moment - 3600), "pool": ready("pool", moment - 60),
         "unseen": announced("unseen", moment - 1800, published=False),
+        "known": announced("known", moment - 3 * DAY), "done": retiring("done", moment - 3 * DAY),
     }  # fmt: skip
-    return tuple(keys[name] for name in only.split()) if only else tuple(keys.values())
+    return tuple(keys[name] for name in (only or "signs old fresh pool unseen").split())
 
 
 @pytest.mark.parametrize(
@@ -410,6 +411,40 @@ def test_keys_that_change_while_the_question_is_asked_stay_as_they_are(keyed, mo
     assert "have changed since this was shown" in refusal
     assert keyed.states() == {"signs": "active", "fresh": "announced", "pool": "ready", "known": "announced"}
     assert keyed.audit() == []
+
+
+@pytest.mark.parametrize(
+    ("held", "words", "ways"),
+    [
+        pytest.param("signs pool", ("announce",), {"pool": ("ready", "announced")}, id="announce"),
+        pytest.param(
+            "signs known", ("activate",), {"known": ("announced", "active"), "signs": ("active", "retiring")},
+            id="activate",
+        ),
+        pytest.param("signs pool", ("retire", POOL), {"pool": ("ready", "gone")}, id="retire-ready"),
+        pytest.param("signs fresh", ("retire", FRESH), {"fresh": ("announced", "gone")}, id="retire-announced"),
+        pytest.param("signs done", ("retire", kid("done")), {"done": ("retiring", "gone")}, id="retire-retiring"),
+        pytest.param(
+            "signs known", ("revoke", SIGNS, "--yes"),
+            {"known": ("announced", "active"), "signs": ("active", "revoked")}, id="revoke-active",
+        ),
+        pytest.param("signs old", ("revoke", OLD, "--yes"), {"old": ("retiring", "revoked")}, id="revoke-retiring"),
+    ],
+)  # fmt: skip
+def test_each_change_is_kept_for_the_audit(keyed, held, words, ways) -> None:
+    """An entry for each key that changed, with who, why, from where to where, and one step of the sequence."""
+    keyed.holds(*whole_life(keyed.now, only=held))
+    keyed.cli.run("keys", *words, "--reason", "drill", "--actor", "alice")
+    entries = {entry["kid"]: entry for entry in keyed.audit()}
+    assert {name: (one["before"]["state"], one["after"]["state"]) for name, one in entries.items()} == {
+        kid(name): way for name, way in ways.items()
+    }
+    for entry in entries.values():
+        assert (entry["action"], entry["reason"]) == (words[0], "drill")
+        assert re.fullmatch(r"alice via \S+@\S+", entry["actor"])
+        assert seconds(entry["at"]) == pytest.approx(keyed.now, abs=30)
+        assert set(entry["before"]) <= set(entry["after"])
+    assert keyed.sequence() == 2
 
 
 @pytest.mark.parametrize(
