@@ -71,7 +71,7 @@ WHY = click.option("--reason", type=REASON, help="Why, for the audit log.")
 WHO = click.option("--actor", "who", type=ACTOR, help="Your name for the audit log, beside the account of the system.")
 
 
-@click.command(cls=KeyCommand)
+@click.command(cls=KeyCommand, short_help="Publish a ready key, so that verifiers learn it.")
 @KID_OR_NEXT
 @FORCE
 @YES
@@ -103,7 +103,7 @@ def announce(kid: str | None, *, force: bool, yes: bool, reason: str | None, who
     )
 
 
-@click.command(cls=KeyCommand)
+@click.command(cls=KeyCommand, short_help="Sign with the announced key; the active one retires.")
 @KID_OR_NEXT
 @FORCE
 @YES
@@ -134,7 +134,7 @@ def activate(kid: str | None, *, force: bool, yes: bool, reason: str | None, who
     done(as_json, "\n".join(lines), found.body("activate", policy))
 
 
-@click.command(cls=KeyCommand)
+@click.command(cls=KeyCommand, short_help="Publish a key no more.")
 @click.argument("kid", type=KID)
 @FORCE
 @YES
@@ -160,7 +160,7 @@ def retire(kid: str, *, force: bool, yes: bool, reason: str | None, who: str | N
     done(as_json, f"{kid} is gone: it is published no more.", found.body("retire", policy))
 
 
-@click.command(cls=KeyCommand)
+@click.command(cls=KeyCommand, short_help="Withdraw a key in an emergency, for ever.")
 @click.argument("kid", type=KID)
 @YES
 @click.option("--reason", type=REASON, required=True, help="Why, for the audit log. Required.")
@@ -290,7 +290,7 @@ def _refusal(refused: Refused, now: int, *, as_json: bool) -> Refusal:
     if at is not None:
         words += f"; allowed from {moment_words(at, now)}"
     if refused.forceable:
-        words += " (--force does it now, and says first what breaks)"
+        words += " (--force does it all the same, and says first what breaks)"
     return Refusal(words)
 
 

@@ -21,7 +21,7 @@ from auth_server.storage.signing_keys import StoredKey
 NO_KEYS = "There are no keys; the server makes them at its first start."
 
 
-@click.command("list")
+@click.command("list", short_help="Where the keys stand.")
 @click.option(
     "--state",
     "states",
@@ -57,7 +57,7 @@ def list_(states: tuple[str, ...], *, as_json: bool) -> None:
         show_rows(_COLUMNS, [[_plain(body[name]) for name in _COLUMNS] for body in bodies], empty=NO_KEYS)
 
 
-@click.command("plan")
+@click.command("plan", short_help="What happens next, when and why.")
 @click.option("--policy", "whole_policy", is_flag=True, help="Show every time of the policy as well.")
 @json_option
 def plan_(*, whole_policy: bool, as_json: bool) -> None:

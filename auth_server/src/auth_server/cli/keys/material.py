@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STDIN: Final = Path("-")
 
 
-@click.command()
+@click.command(short_help="Seal every key under another KEK.")
 @WHY
 @WHO
 @json_option
@@ -84,7 +84,7 @@ def rewrap(*, reason: str | None, who: str | None, as_json: bool) -> None:
         )
 
 
-@click.command("import")
+@click.command("import", short_help="Take a private key from elsewhere.")
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
 @click.option("--announce", "announced", is_flag=True, help="Announce it too.")
 @WHY
@@ -134,7 +134,7 @@ def import_(file: Path, *, announced: bool, reason: str | None, who: str | None,
     done(as_json, f"{found.kid} is {found.state}.{where}", key_body(found, named.policy, now))
 
 
-@click.command()
+@click.command(short_help="Catch up with what was published after a backup.")
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
 @YES
 @WHY

@@ -30,7 +30,7 @@ PAINTS_PER_SECOND: Final = 2
 """Enough for a countdown in seconds."""
 
 
-@click.command()
+@click.command(short_help="The living keys, counting down.")
 @click.option(
     "--interval", type=click.FloatRange(0.1, 3600), default=2.0, show_default=True, help="Seconds between two looks."
 )
