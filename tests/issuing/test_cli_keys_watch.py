@@ -1,6 +1,7 @@
 """farseal-auth keys watch: in a pipe, in JSON, and on a terminal."""
 
 import contextlib
+import io
 import json
 import os
 import pty
@@ -15,9 +16,10 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from rich.console import Console
 
 from auth_server.cli.keys.access import Look
-from auth_server.cli.keys.live import rows_of
+from auth_server.cli.keys.live import live_table, rows_of
 from auth_server.cli.keys.watching import Watching
 from farseal.clock import now
 from tests.support.postgres import run_apart
@@ -113,6 +115,53 @@ def test_signatures_per_second_are_counted_over_ten_seconds() -> None:
     assert watching.silent_seconds() == 60
     assert watching.now() == NOW + 116 + 60
     assert watching.trouble == "away"
+
+
+def painted(rows, *, width: int, **more) -> list[str]:
+    """The table as a terminal of ``width`` columns shows it, without its styles."""
+    console = Console(width=width, file=io.StringIO())
+    console.print(
+        live_table(rows, **{"now": NOW, "sequence": 7, "trouble": None, "silent_seconds": 0, "interval": 2.0, **more})
+    )
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def counting(seconds: int) -> tuple:
+    """Rows of two keys, of which one takes over in so many seconds."""
+    keys = (active("signs", NOW - 30 * DAY + seconds), announced("next", NOW - 2 * DAY))
+    return rows_of([stored(key, signatures=1_234_567) for key in keys], POLICY, NOW, lambda _: 12.34)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(2 * DAY, "2 d"), (3661, "1 h 1 min"), (61, "1 min 1 s"), (1, "1 s"), (0, "now"), (-5, "now")],
+)
+def test_the_table_counts_down_to_now(seconds, words) -> None:
+    """And stays at now until somebody has done it."""
+    header, *rows = painted(counting(seconds), width=160)[1:3]
+    assert header.split() == ["Key", "State", "Age", "Signatures", "per", "s", "Next", "In", "Why"]
+    assert re.search(rf"^{kid('signs')}  active .+ 1,234,567   12\.3  retires  {words}  ", rows[0])
+
+
+@pytest.mark.parametrize("width", [160, 120, 80])
+def test_a_key_is_one_line_however_narrow_the_terminal_is(width) -> None:
+    """The kid and the reason are cut, nothing else is."""
+    head, _, first, second, end = painted(counting(60), width=width)
+    assert head == "Signing keys, 2027-01-15 08:00:00Z, sequence 7, every 2 s, Ctrl-C ends"
+    assert end == ""
+    for line, state in ((first, "active"), (second, "announced")):
+        assert state in line.split()
+        assert "1,234,567" in line
+        assert "1 min" in line
+
+
+def test_what_stands_in_the_way_is_below_the_table() -> None:
+    """The last look stays, with its age; text of a database is no command; no keys and no look yet are told."""
+    lines = painted(counting(60), width=120, trouble="gone \x1b[2J", silent_seconds=75)
+    assert lines[-1] == r'"gone \u001b[2J"; nothing new for 1 min 15 s, asking on'
+    assert len(lines) == 5
+    assert painted((), width=120)[-1] == "There are no living keys; the server makes them at its first start."
+    assert painted((), width=120, now=None)[0].startswith("Signing keys, no look yet, ")
 
 
 class Running:

@@ -201,7 +201,10 @@ def revoke(kid: str, *, yes: bool, reason: str, who: str | None, as_json: bool) 
     elif not takes_over:
         lines.append(f"{signing.kid} signs as before.")
     else:
-        lines.append(f"{signing.kid} signs now; " + ("every" if known else "not every") + " verifier holds it already.")
+        lines.append(
+            f"{signing.kid} signs now; "
+            + ("every verifier holds it already." if known else "not every verifier holds it yet.")
+        )
     done(as_json, "\n".join(lines), body)
 
 
