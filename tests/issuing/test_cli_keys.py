@@ -1,5 +1,6 @@
 """farseal-auth keys list, plan, announce, activate, retire and revoke."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -12,6 +13,9 @@ from auth_server.cli import main, prompts
 from auth_server.cli.keys import access
 from farseal.clock import at, now
 from farseal.encoding import b64url_encode
+from tests.support.accounts import accounts_pool
+from tests.support.postgres import run_apart
+from tests.support.rotation import Replica, Time
 from tests.support.signing_keys import DAY, POLICY, active, announced, insert, kid, ready, retiring, stored
 
 
@@ -494,3 +498,26 @@ def test_a_token_is_told_what_the_state_of_its_key_means(keyed, name, words) -> 
     header = b64url_encode(json.dumps({"alg": "RS256", "kid": kid(name)}).encode())
     found = keyed.cli.json("token", "inspect", input=f"{header}.e30.e30")
     assert found["key"] == words.format(kid=kid(name))
+
+
+def test_a_running_server_takes_over_what_a_command_did(cli) -> None:
+    """At its next look it signs with the other key, publishes the withdrawal, and announces the next one."""
+
+    async def play() -> None:
+        async with accounts_pool(cli.dsn) as pool:
+            replica = await Replica(pool, time=Time(now())).start()
+            first = replica.keyring.active_key().kid
+            words = ("keys", "revoke", first, "--reason", "drill", "--yes")
+            found = await asyncio.to_thread(cli.json, *words)
+            await replica.turn(1)
+            await replica.turn(1)
+            assert replica.keyring.active_key().kid == found["signs"] != first
+            listed = {key["kid"]: key["state"] for key in await asyncio.to_thread(cli.json, "keys", "list")}
+            assert listed[first] == "revoked"
+            assert sorted(listed.values()) == ["active", "announced", "ready", "revoked"]
+            await asyncio.to_thread(cli.run, "keys", "activate", "--force", "--yes")
+            await replica.turn(1)
+            assert listed[replica.keyring.active_key().kid] == "announced"
+            await replica.close()
+
+    run_apart(play())
