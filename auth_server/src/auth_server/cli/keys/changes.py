@@ -1,68 +1,18 @@
 """farseal-auth keys announce, activate, retire and revoke: what operators do by hand."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from collections.abc import Sequence
 
 import click
 
-from auth_server.cli import prompts
-from auth_server.cli.keys.access import KeyCommand, actor, database_now, look, settings
-from auth_server.cli.keys.outlook import moment
-from auth_server.cli.output import done, json_option, show_json
+from auth_server.cli.keys.access import KeyCommand, settings
+from auth_server.cli.keys.change import change
+from auth_server.cli.output import done, json_option
 from auth_server.cli.parameters import ACTOR, KID, REASON
-from auth_server.cli.session import Refusal, in_database
 from auth_server.cli.times import duration_words, moment_words
-from auth_server.keys import requests, store
+from auth_server.keys import requests
 from auth_server.keys.lifecycle import Key, KeyState, active
 from auth_server.keys.policy import RotationPolicy
-from auth_server.keys.requests import Changed, Outcome, Refused
-from auth_server.storage.connection import Connection
-
-CHANGED_MEANWHILE: Final = "the keys have changed since this was shown; nothing was done, run it again"
-
-
-class Ask(Protocol):
-    """One question to `auth_server.keys.requests`, asked of whatever keys there are."""
-
-    def __call__(self, keys: Sequence[Key], *, now: int, force: bool) -> Outcome: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What was changed, and the keys before and after it."""
-
-    before: tuple[Key, ...]
-    after: tuple[Key, ...]
-    changed: tuple[Key, ...]
-    warnings: tuple[str, ...]
-    forced: bool
-    now: int
-
-    def state_before(self, kid: str) -> KeyState:
-        """Where a key stood."""
-        return next(key.state for key in self.before if key.kid == kid)
-
-    def body(self, action: str, policy: RotationPolicy) -> dict[str, Any]:
-        """For scripts."""
-        signing = active(self.after)
-        return {
-            "action": action,
-            "at": moment(self.now),
-            "forced": self.forced,
-            "warnings": self.warnings,
-            "changed": [
-                {
-                    "kid": key.kid,
-                    "before": self.state_before(key.kid),
-                    "after": key.state,
-                    "keep_until": moment(key.may_go_from(policy)) if key.state is KeyState.RETIRING else None,
-                }
-                for key in self.changed
-            ],
-            "signs": None if signing is None else signing.kid,
-        }
-
+from auth_server.keys.requests import Changed, Outcome
 
 KID_OR_NEXT = click.argument("kid", required=False, type=KID)
 FORCE = click.option("--force", is_flag=True, help="Do it although something will break; says what, and asks.")
@@ -93,7 +43,7 @@ def announce(kid: str | None, *, force: bool, yes: bool, reason: str | None, who
     def ask(keys: Sequence[Key], *, now: int, force: bool) -> Outcome:
         return requests.announce(keys, kid, now=now, force=force)
 
-    found = _change("announce", ask, force=force, yes=yes, reason=reason, who=who, as_json=as_json)
+    found = change("announce", ask, force=force, yes=yes, reason=reason, who=who, as_json=as_json)
     (key,) = found.changed
     done(
         as_json,
@@ -126,7 +76,7 @@ def activate(kid: str | None, *, force: bool, yes: bool, reason: str | None, who
     def ask(keys: Sequence[Key], *, now: int, force: bool) -> Outcome:
         return requests.activate(keys, kid, policy, now=now, force=force)
 
-    found = _change("activate", ask, force=force, yes=yes, reason=reason, who=who, as_json=as_json)
+    found = change("activate", ask, force=force, yes=yes, reason=reason, who=who, as_json=as_json)
     lines = [f"{found.changed[-1].kid} signs from now on."]
     for key in found.changed[:-1]:
         until = key.may_go_from(policy)
@@ -156,7 +106,7 @@ def retire(kid: str, *, force: bool, yes: bool, reason: str | None, who: str | N
     def ask(keys: Sequence[Key], *, now: int, force: bool) -> Outcome:
         return requests.retire(keys, kid, policy, now=now, force=force)
 
-    found = _change("retire", ask, force=force, yes=yes, reason=reason, who=who, as_json=as_json)
+    found = change("retire", ask, force=force, yes=yes, reason=reason, who=who, as_json=as_json)
     done(as_json, f"{kid} is gone: it is published no more.", found.body("retire", policy))
 
 
@@ -186,7 +136,7 @@ def revoke(kid: str, *, yes: bool, reason: str, who: str | None, as_json: bool) 
     def told(shown: Changed) -> Sequence[str]:
         return (f"every token that {kid} signed is refused by each verifier within {within}", *shown.warnings)
 
-    found = _change(
+    found = change(
         "revoke", ask, force=False, yes=yes, reason=reason, who=who, as_json=as_json,
         breaks=told, question=f"Revoke {kid} for good?",
     )  # fmt: skip
@@ -208,93 +158,10 @@ def revoke(kid: str, *, yes: bool, reason: str, who: str | None, as_json: bool) 
     done(as_json, "\n".join(lines), body)
 
 
-def _change(
-    action: str,
-    ask: Ask,
-    *,
-    force: bool,
-    yes: bool,
-    reason: str | None,
-    who: str | None,
-    as_json: bool,
-    breaks: Callable[[Changed], Sequence[str]] = lambda shown: shown.warnings,
-    question: str = "Do it all the same?",
-) -> Done:
-    """Look, show what will break, ask, and do exactly what was shown.
-
-    Args:
-        breaks: what has to be said before; where it is empty nobody is asked.
-
-    Raises:
-        Refusal: by a rule, or because the keys changed while the question was on the screen.
-    """
-    seen = in_database(look)
-    shown = ask(seen.keys, now=seen.now, force=False)
-    forced = force and isinstance(shown, Refused) and shown.forceable
-    if forced:
-        shown = ask(seen.keys, now=seen.now, force=True)
-    if isinstance(shown, Refused):
-        raise _refusal(shown, seen.now, as_json=as_json)
-    losses = breaks(shown)
-    for loss in losses:
-        click.echo(f"{click.style('Warning', fg='yellow', bold=True)}: {loss}.", err=True)
-    if losses:
-        prompts.confirm(question, yes=yes)
-    wanted = _ways(seen.keys, shown)
-    before: tuple[Key, ...] = ()
-    now = seen.now
-
-    async def work(conn: Connection) -> Outcome:
-        nonlocal now
-        now = await database_now(conn)
-        return await store.apply(conn, decide, actor=actor(who), action=action, reason=reason, now=now)
-
-    def decide(keys: tuple[Key, ...]) -> Outcome:
-        nonlocal before
-        before = keys
-        outcome = ask(keys, now=now, force=forced)
-        if isinstance(outcome, Changed) and _ways(keys, outcome) != wanted:
-            return Refused(CHANGED_MEANWHILE)
-        return outcome
-
-    outcome = in_database(work)
-    if isinstance(outcome, Refused):
-        raise _refusal(outcome, now, as_json=as_json)
-    different = {key.kid: key for key in outcome.keys}
-    after = tuple(different.get(key.kid, key) for key in before)
-    return Done(before=before, after=after, changed=outcome.keys, warnings=outcome.warnings, forced=forced, now=now)
-
-
 def _is_held(key: Key, policy: RotationPolicy, now: int) -> bool:
     """Whether every verifier is sure to hold the key."""
     known = key.may_sign_from(policy)
     return known is not None and known <= now
-
-
-def _ways(keys: Sequence[Key], outcome: Changed) -> tuple[tuple[str, str, str], ...]:
-    """From where to where which keys go."""
-    states = {key.kid: key.state for key in keys}
-    return tuple((key.kid, states[key.kid], key.state) for key in outcome.keys)
-
-
-def _refusal(refused: Refused, now: int, *, as_json: bool) -> Refusal:
-    """Why not, from when on it is allowed, and whether --force would do it. With --json also on standard output."""
-    at = refused.allowed_at
-    if as_json:
-        show_json(
-            {
-                "refused": refused.reason,
-                "allowed_at": moment(at),
-                "allowed_in_seconds": None if at is None else max(0, at - now),
-                "forceable": refused.forceable,
-            }
-        )
-    words = refused.reason
-    if at is not None:
-        words += f"; allowed from {moment_words(at, now)}"
-    if refused.forceable:
-        words += " (--force does it all the same, and says first what breaks)"
-    return Refusal(words)
 
 
 def _published_until(until: int, now: int) -> str:
