@@ -11,6 +11,8 @@ import pytest
 
 from auth_server.cli import main, prompts
 from auth_server.cli.keys import access
+from auth_server.storage import signing_keys
+from auth_server.storage.database_clock import database_clock
 from farseal.clock import at, now
 from farseal.encoding import b64url_encode
 from tests.support.accounts import accounts_pool
@@ -498,6 +500,35 @@ def test_a_token_is_told_what_the_state_of_its_key_means(keyed, name, words) -> 
     header = b64url_encode(json.dumps({"alg": "RS256", "kid": kid(name)}).encode())
     found = keyed.cli.json("token", "inspect", input=f"{header}.e30.e30")
     assert found["key"] == words.format(kid=kid(name))
+
+
+WAITING = """
+    SELECT count(*)
+      FROM pg_locks
+     WHERE NOT granted
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+def test_a_key_retires_when_it_does_and_not_when_somebody_began_to_wait(keyed) -> None:
+    """While another change holds the lock the old key goes on signing: its stay is reckoned from the end of that."""
+    keyed.holds(*whole_life(keyed.now, only="signs known"))
+
+    async def play() -> tuple[float, dict]:
+        async with accounts_pool(keyed.cli.dsn) as pool, pool.acquire() as conn:
+            async with conn.transaction():
+                await signing_keys.lock(conn, timeout=1)
+                command = asyncio.create_task(asyncio.to_thread(keyed.cli.json, "keys", "activate"))
+                async with asyncio.timeout(20):
+                    while not await conn.fetchval(WAITING):  # noqa: ASYNC110 - it is the database that knows
+                        await asyncio.sleep(0.05)
+                await asyncio.sleep(2.2)
+                free = await database_clock(conn)
+            return free, await command
+
+    free, found = run_apart(play())
+    assert seconds(found["at"]) >= int(free)
+    assert seconds(found["changed"][0]["keep_until"]) >= int(free) + STAYS
 
 
 def test_a_running_server_takes_over_what_a_command_did(cli) -> None:

@@ -1,9 +1,11 @@
 """What every command on keys begins with: the policy, the database's own clock, and who is asking."""
 
+import contextlib
 import os
 import pwd
 import re
 import socket
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +14,7 @@ import click
 from auth_server.cli.session import told
 from auth_server.database_settings import KeySettings, load_key_settings
 from auth_server.keys.lifecycle import Key
+from auth_server.keys.store import LOCK_SECONDS
 from auth_server.storage import publication, signing_keys
 from auth_server.storage.connection import Connection
 from auth_server.storage.database_clock import database_clock
@@ -67,6 +70,18 @@ async def look(conn: Connection) -> Look:
 async def database_now(conn: Connection) -> int:
     """Seconds since the epoch by the database's clock, rounded down."""
     return int(await database_clock(conn))
+
+
+@contextlib.asynccontextmanager
+async def alone(conn: Connection) -> AsyncIterator[int]:
+    """A transaction in which nobody else changes keys, with the moment at which that began.
+
+    The clock is read with the lock held: a key retires when it does, not when somebody began to wait for that, and how
+    long it stays is reckoned from there.
+    """
+    async with conn.transaction():
+        await signing_keys.lock(conn, timeout=LOCK_SECONDS)
+        yield await database_now(conn)
 
 
 def actor(named: str | None) -> str:

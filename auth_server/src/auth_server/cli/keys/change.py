@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 import click
 
 from auth_server.cli import prompts
-from auth_server.cli.keys.access import actor, database_now, look
+from auth_server.cli.keys.access import actor, alone, look
 from auth_server.cli.keys.outlook import moment
 from auth_server.cli.output import show_json
 from auth_server.cli.session import Refusal, in_database
@@ -101,8 +101,8 @@ def change(
 
     async def work(conn: Connection) -> Outcome:
         nonlocal now
-        now = await database_now(conn)
-        return await store.apply(conn, decide, actor=actor(who), action=action, reason=reason, now=now)
+        async with alone(conn) as now:
+            return await store.apply(conn, decide, actor=actor(who), action=action, reason=reason, now=now)
 
     def decide(keys: tuple[Key, ...]) -> Outcome:
         nonlocal before

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from auth_server.cli import prompts
-from auth_server.cli.keys.access import actor, database_now
+from auth_server.cli.keys.access import actor, alone, database_now
 from auth_server.cli.keys.changes import WHO, WHY, YES
 from auth_server.cli.keys.listing import key_body
 from auth_server.cli.output import done, harmless, json_option
@@ -110,8 +110,7 @@ def import_(file: Path, *, announced: bool, reason: str | None, who: str | None,
     content = _read(file, most=MAX_BYTES)
 
     async def work(conn: Connection) -> StoredKey:
-        now = await database_now(conn)
-        async with conn.transaction():
+        async with alone(conn) as now:
             stored = await import_key(conn, content, keks, actor=actor(who), reason=reason, now=now)
             if isinstance(stored, Refused):
                 raise Refusal(stored.reason)
@@ -172,10 +171,10 @@ def recover(file: Path, *, yes: bool, reason: str | None, who: str | None, as_js
     prompts.confirm("Believe it?", yes=yes)
 
     async def work(conn: Connection) -> Recovered | Refused:
-        return await catch_up(
-            conn, document, keks, named.policy,
-            actor=actor(who), reason=reason, now=await database_now(conn), issuer=named.issuer,
-        )  # fmt: skip
+        async with alone(conn) as now:
+            return await catch_up(
+                conn, document, keks, named.policy, actor=actor(who), reason=reason, now=now, issuer=named.issuer
+            )
 
     found = in_database(work)
     if isinstance(found, Refused):
