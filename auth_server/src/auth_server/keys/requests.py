@@ -59,9 +59,14 @@ def announce(keys: Iterable[Key], kid: str | None, *, now: int, force: bool = Fa
 
 
 def activate(keys: Iterable[Key], kid: str | None, policy: RotationPolicy, *, now: int, force: bool = False) -> Outcome:
-    """Sign with an announced key, ``kid`` or the one that is next, and retire the key that signed until now."""
+    """Sign with an announced key, ``kid`` or the one that is next, and retire the key that signed until now.
+
+    Where no key has signed yet there is nothing to break, and nothing to wait for: the one that is next signs at once,
+    or a ready one as long as none is announced. A verifier that holds any key holds that one.
+    """
     held = tuple(keys)
-    chosen = successor(held, policy) if kid is None else _find(held, kid)
+    following = successor(held, policy)
+    chosen = following if kid is None else _find(held, kid)
     if chosen is None:
         return Refused("no key is announced") if kid is None else _unknown(kid)
     signing = active(held)
@@ -69,7 +74,7 @@ def activate(keys: Iterable[Key], kid: str | None, policy: RotationPolicy, *, no
         hint = "; announce it first" if chosen.state is KeyState.READY else ""
         return Refused(f"key {chosen.kid} is {chosen.state}; only an announced key can be activated{hint}")
     warnings: tuple[str, ...] = ()
-    if signing is not None:
+    if signing is not None or following not in (None, chosen):
         known = chosen.may_sign_from(policy)
         if known is None or now < known:
             early = _early(chosen, known, now)
@@ -82,7 +87,10 @@ def activate(keys: Iterable[Key], kid: str | None, policy: RotationPolicy, *, no
 
 
 def retire(keys: Iterable[Key], kid: str, policy: RotationPolicy, *, now: int, force: bool = False) -> Outcome:
-    """Publish a key no more: a retiring one whose tokens are dead, or one that has signed nothing."""
+    """Publish a key no more: a retiring one whose tokens are dead, or one that has signed nothing.
+
+    While no key signs yet an announced one stays: verifiers that hold it would lack the one that signs first.
+    """
     held = tuple(keys)
     chosen = _find(held, kid)
     if chosen is None:
@@ -91,11 +99,13 @@ def retire(keys: Iterable[Key], kid: str, policy: RotationPolicy, *, now: int, f
         # It signed before a backup was restored, see `auth_server.keys.recovery`.
         return Refused(f"key {kid} may have signed tokens that are alive; let it sign and retire", forceable=True)
     match chosen.state:
+        case KeyState.ANNOUNCED if active(held) is None:
+            return Refused(f"no key signs yet and key {kid} is published; activate it")
         case KeyState.READY | KeyState.ANNOUNCED:
             return Changed((lifecycle.gone(chosen, now=now),))
         case KeyState.RETIRING:
             free = chosen.may_go_from(policy)
-            if free is None or now >= free:
+            if free is not None and now >= free:
                 return Changed((lifecycle.gone(chosen, now=now),))
             alive = f"tokens that key {kid} signed may be alive"
             if not force:
@@ -108,7 +118,10 @@ def retire(keys: Iterable[Key], kid: str, policy: RotationPolicy, *, now: int, f
 
 
 def revoke(keys: Iterable[Key], kid: str, policy: RotationPolicy, *, now: int) -> Outcome:
-    """Withdraw a key at once, and sign with another one in the same moment if it was the active one."""
+    """Withdraw a key at once, and sign with another one in the same moment if it was the active one.
+
+    The same where a key is withdrawn that was to be the first to sign: without it nothing would be published.
+    """
     held = tuple(keys)
     chosen = _find(held, kid)
     if chosen is None:
@@ -118,9 +131,9 @@ def revoke(keys: Iterable[Key], kid: str, policy: RotationPolicy, *, now: int) -
     if chosen.state is KeyState.READY:
         return Refused(f"key {kid} was never published; retire it instead")
     withdrawn = lifecycle.revoked(chosen, now=now)
-    if chosen.state is not KeyState.ACTIVE:
-        return Changed((withdrawn,))
     rest = tuple(key for key in held if key.kid != kid)
+    if chosen.state is KeyState.GONE or active(rest) is not None:
+        return Changed((withdrawn,))
     following = successor(rest, policy) or next(iter(in_state(rest, KeyState.READY)), None)
     if following is None:
         return Refused("no other key is there to sign with; one is being made, ask again in a moment")
