@@ -139,6 +139,14 @@ class Rotation(RuleBasedStateMachine):
             assert not isinstance(outcome, Refused)
         world.ask(outcome)
 
+    @rule(one=ERRORS, other=ERRORS)
+    def operator_hurries(self, one: float, other: float) -> None:
+        """Two rotations as fast as they are allowed: verifiers have just looked when the second key is published."""
+        for _ in range(2):
+            self.recover(one)
+            self.publish(one)
+            self.operator_activates_as_soon_as_allowed(other)
+
     @rule(error=ERRORS, which=st.integers(0, 5))
     def operator_retires(self, error: float, which: int) -> None:
         now, policy = self.world.clock(error), self.world.policy
@@ -207,8 +215,8 @@ class Forced(Rotation):
 
 
 class TestRotation(Rotation.TestCase):  # type: ignore[name-defined, misc]
-    settings = settings(max_examples=120 * LONG, stateful_step_count=40)
+    settings = settings(max_examples=250 * LONG, stateful_step_count=40)
 
 
 class TestForced(Forced.TestCase):  # type: ignore[name-defined, misc]
-    settings = settings(max_examples=40 * LONG, stateful_step_count=40)
+    settings = settings(max_examples=80 * LONG, stateful_step_count=40)
