@@ -163,6 +163,20 @@ class Rotation(RuleBasedStateMachine):
     def change_policy(self, policy: RotationPolicy) -> None:
         self.world.change_policy(policy)
 
+    @precondition(lambda self: self.world.in_state(KeyState.ANNOUNCED))
+    @rule(one=ERRORS, other=ERRORS, policy=policies())
+    def change_policy_after_a_rotation(self, one: float, other: float, policy: RotationPolicy) -> None:
+        """What was promised about the old key is kept whatever is set next, and the plan drops it no later."""
+        self.operator_activates_as_soon_as_allowed(one)
+        world = self.world
+        world.change_policy(policy)
+        for step in world.plan(world.clock(other)):
+            if step.action is Action.DROP:
+                assert step.at is not None
+                world.wait(step.at * SECOND - round(other * policy.clock_skew_seconds * SECOND))
+                world.tick(world.clock(other))
+                assert step.kid not in world.in_state(KeyState.RETIRING)
+
     @rule(error=ERRORS)
     def recover(self, error: float) -> None:
         """When keys can be made, one signs, one is announced, and the pool is full: at once, whatever was before."""
@@ -188,7 +202,7 @@ class Rotation(RuleBasedStateMachine):
         at = next(step.at for step in world.plan(world.clock(error)) if step.action is Action.ACTIVATE)
         promised = [key.may_sign_from(policy) or 0 for key in lifecycle.in_state(world.keys, KeyState.ANNOUNCED)]
         assert at is not None
-        assert at <= max(signing.activated_at + policy.rotation_seconds, *promised)
+        assert at == max(signing.activated_at + policy.rotation_seconds, min(promised))
         world.wait((at + policy.clock_skew_seconds) * SECOND)
         world.tick(world.clock(error))
         assert world.in_state(KeyState.ACTIVE) != [signing.kid]

@@ -52,6 +52,8 @@ class World:
         """Until when some replica signs with a key; None for the one that is active."""
         self.alive: dict[str, int] = {}
         """``exp`` of the last token of a key, for keys of which some verifier may still have to accept one."""
+        self.longest: dict[str, int] = {}
+        """Life of the longest token of a key that was signed, in seconds."""
         self.early: set[str] = set()
         """Keys that somebody was warned about: not yet held by every verifier."""
         self.dropped: set[str] = set()
@@ -90,6 +92,8 @@ class World:
     def _sign(self, kid: str, moment: int) -> None:
         key = self.stored[kid]
         if key.state is not KeyState.REVOKED:
+            self.longest[kid] = max(self.longest.get(kid, 0), self.policy.max_token_seconds)
+            assert key.token_seconds >= self.longest[kid], f"{kid} signs longer tokens than is stored"
             exp = moment // SECOND + self.policy.clock_skew_seconds + self.policy.max_token_seconds
             self.alive[kid] = max(self.alive.get(kid, 0), exp)
 
@@ -101,7 +105,7 @@ class World:
             key = self.stored[kid]
             self.store(replace(key, token_seconds=max(key.token_seconds, policy.max_token_seconds)))
         latest = self.now // SECOND + policy.clock_skew_seconds
-        self.alive = {kid: min(exp, latest + self.stored[kid].token_seconds) for kid, exp in self.alive.items()}
+        self.alive = {kid: min(exp, latest + self.longest[kid]) for kid, exp in self.alive.items()}
         self.wait(self.now)
 
     # -- what is done to the keys
