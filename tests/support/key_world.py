@@ -9,7 +9,8 @@ Time is true time in milliseconds; whoever acts reads a clock that is off by up 
 down.
 
 A policy describes the world, so the world obeys a new one from the moment in which it is set: replicas start again and
-read the keys, verifiers and caches have been made faster, clocks better, before a time of theirs is shortened.
+read the keys; before a time of theirs is shortened, verifiers and caches have been made faster, clocks better, and
+leases short enough that no token is about that is against the new policy.
 """
 
 from collections.abc import Iterable
@@ -105,7 +106,12 @@ class World:
             key = self.stored[kid]
             self.store(replace(key, token_seconds=max(key.token_seconds, policy.max_token_seconds)))
         latest = self.now // SECOND + policy.clock_skew_seconds
-        self.alive = {kid: min(exp, latest + self.longest[kid]) for kid, exp in self.alive.items()}
+        judged = policy.leeway_seconds + 2 * policy.clock_skew_seconds
+        for kid, exp in self.alive.items():
+            # One that retires meanwhile is owed what was promised, or what the new policy says: no mixture of both.
+            free = self.stored[kid].may_go_from(policy)
+            owed = latest + self.longest[kid] if free is None else free - judged
+            self.alive[kid] = min(exp, latest + self.longest[kid], owed)
         self.wait(self.now)
 
     # -- what is done to the keys
