@@ -1,0 +1,130 @@
+"""A static host of published documents: any web server does this; the demo brings its own to need no other.
+
+Run as a program, by path: ``python -P static_host.py DIRECTORY --host HOST --port PORT --max-age SECONDS``. It knows a
+folder and nothing of the auth server that writes there, nor of who reads.
+
+Whole files only, and only those directly in the folder: no listing, no ranges, no name that begins with a dot (a
+publisher's temporary files do), no link. A file is opened once and judged by what was opened, so that a rename under
+its feet gives either document and never a mixture.
+
+Exit status: 0 after SIGTERM or SIGINT, 1 when the address cannot be had.
+"""
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import hashlib
+import os
+import re
+import stat
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Final
+
+from aiohttp import ETag, web
+
+NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+MOST_BYTES: Final = 1 << 20
+"""Of a file; what is larger is no published document. The largest key set that a verifier takes is far below."""
+MEDIA_TYPES: Final = {"jwks.json": "application/jwk-set+json", ".json": "application/json"}
+"""By the whole name, then by its suffix; everything else is bytes."""
+DIRECTORY: Final = web.AppKey("directory", Path)
+MAX_AGE: Final = web.AppKey("max_age", int)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file as it was at the moment it was opened."""
+
+    body: bytes
+    modified: datetime
+    """Whole seconds, as HTTP dates are; rounded down."""
+
+    @property
+    def etag(self) -> str:
+        """A strong validator of the content, without its quotes (RFC 9110 section 8.8.3)."""
+        return base64.urlsafe_b64encode(hashlib.sha256(self.body).digest()[:16]).rstrip(b"=").decode()
+
+
+def find(directory: Path, name: str) -> Found | None:
+    """Read a file of the folder; None for whatever is none, or not to be given away."""
+    if NAME.fullmatch(name) is None:
+        return None
+    with contextlib.suppress(OSError), open(directory / name, "rb", opener=_open) as file:
+        seen = os.fstat(file.fileno())
+        if stat.S_ISREG(seen.st_mode) and seen.st_size <= MOST_BYTES:
+            return Found(file.read(MOST_BYTES), datetime.fromtimestamp(int(seen.st_mtime), UTC))
+    return None
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file, no link, and without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def is_current(request: web.BaseRequest, found: Found) -> bool:
+    """Tell whether the client's copy is the file (RFC 9110 section 13.2.2): entity tags decide, dates without them."""
+    if (tags := request.if_none_match) is not None:
+        return any(tag.value in {found.etag, "*"} for tag in tags)
+    since = request.if_modified_since
+    return since is not None and found.modified <= since
+
+
+async def get(request: web.Request) -> web.Response:
+    """GET and HEAD of one file. A 304 carries the validators too: the date may be newer than the client's."""
+    found = await asyncio.to_thread(find, request.app[DIRECTORY], request.match_info["name"])
+    if found is None:
+        raise web.HTTPNotFound(text="no such document\n")
+    response = web.Response(status=304) if is_current(request, found) else web.Response(body=found.body)
+    if response.status == 200:
+        response.content_type = media_type(request.match_info["name"])
+    response.headers["Cache-Control"] = f"public, max-age={request.app[MAX_AGE]}"
+    response.headers["Last-Modified"] = format_datetime(found.modified, usegmt=True)
+    response.etag = ETag(found.etag)
+    return response
+
+
+def media_type(name: str) -> str:
+    """Give the media type that a file's name stands for."""
+    return MEDIA_TYPES.get(name) or MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
+
+
+def application(directory: Path, *, max_age: int) -> web.Application:
+    """Make the host of one folder, which need not exist yet.
+
+    Args:
+        directory: of the files.
+        max_age: seconds for which caches may keep an answer.
+    """
+    app = web.Application(client_max_size=1024)
+    app[DIRECTORY] = directory
+    app[MAX_AGE] = max_age
+    app.router.add_get("/{name}", get)
+    return app
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="static_host.py", description="Serve the files of a folder.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--max-age", type=int, default=1, help="seconds")
+    options = parser.parse_args(argv)
+    app = application(options.directory, max_age=options.max_age)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            web.run_app(app, host=options.host, port=options.port, access_log=None, print=None, shutdown_timeout=0.5)
+    except OSError as error:
+        print(f"static host: cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
