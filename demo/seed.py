@@ -14,6 +14,9 @@ PASSWORDS: Final[Mapping[str, str]] = {
 }
 """Known to everybody: the demo listens on loopback only. They need no quotes in a shell."""
 
+CLIENT: Final = "nightly"
+"""The program among them; its secret is chance, made here and kept in a file of that name."""
+
 
 def manifest_text(addresses: Addresses) -> str:
     """Give the seed with the audiences of this demo; the file itself says those of the default ports."""

@@ -10,7 +10,7 @@ from farseal.environment import Secret, integer, load, path, setting, url
 PREFIX: Final = "DEMO_"
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 HIGHEST_OFFSET: Final = 102
-"""The last port in use is the base port + 102: three services, and their probes 100 above."""
+"""The last port in use is the base port + 102: three services and the static host, and the probes 100 above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Settings:
     """The demo's own settings, all with a default."""
 
     port: int = setting(
-        "First of the ports 9000, 9001, 9002 and 9100, 9101, 9102; the others move with it",
+        "First of the ports 9000, 9001, 9002, 9008 and 9100, 9101, 9102; the others move with it",
         unit="TCP port",
         default=9000,
         parse=integer(1024, 65535 - HIGHEST_OFFSET),

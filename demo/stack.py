@@ -1,7 +1,10 @@
 """Starts the demo's processes, watches them, and stops them."""
 
 import asyncio
+import contextlib
 import hashlib
+import os
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +17,7 @@ from demo.inspection import descendants
 from demo.places import write_secret
 from demo.postgres import EmbeddedPostgres
 from demo.processes import Guarded, bare_environment
-from demo.seed import PASSWORDS, manifest_text
+from demo.seed import CLIENT, PASSWORDS, manifest_text
 from demo.services import Addresses, Service, services
 from demo.state import State
 
@@ -70,9 +73,17 @@ class Stack:
         auth_dsn, notes_dsn = (
             self.state.write_secret(f"{database.name}-dsn", role_dsn(admin_dsn, database)) for database in databases
         )
-        described = services(self.addresses, self.state, auth_dsn=auth_dsn, notes_dsn=notes_dsn)
-        self._services = {service.name: service for service in described}
+        self._services = {service.name: service for service in self.describe(auth_dsn, notes_dsn)}
         return made
+
+    def describe(self, auth_dsn: Path, notes_dsn: Path) -> tuple[Service, ...]:
+        """Describe what runs here; another stack runs something else on the same databases.
+
+        Args:
+            auth_dsn: file that holds the connection string of the auth server's database.
+            notes_dsn: the same for resource_a.
+        """
+        return services(self.addresses, self.state, auth_dsn=auth_dsn, notes_dsn=notes_dsn)
 
     async def migrate(self) -> None:
         """Bring both databases to their newest schema, side by side."""
@@ -85,11 +96,15 @@ class Stack:
         """Make resources, clients and people, unless that was done; tell whether it was needed."""
         manifest = manifest_text(self.addresses)
         digest = hashlib.sha256(repr((manifest, PASSWORDS)).encode()).hexdigest()
-        if self._seed_mark.exists() and self._seed_mark.read_text() == digest:
+        client = self.state.client_secret(CLIENT)
+        if client.exists() and self._seed_mark.exists() and self._seed_mark.read_text() == digest:
             return False
         file = self.state.root / "seed.yaml"
         file.write_text(manifest)
-        await self.run("auth_server", "apply", "--yes", str(file))
+        client.unlink(missing_ok=True)
+        await self.run("auth_server", "apply", "--yes", "--secrets-dir", str(client.parent), str(file))
+        if not client.exists():  # it had a secret already, of which only the hash is left
+            await self.run("auth_server", "client", "rotate-secret", CLIENT, "--secret-file", str(client))
         for username, password in PASSWORDS.items():
             given = self.state.write_secret("typed", password + "\n")
             await self.run("auth_server", "user", "set-password", username, "--stdin", stdin=given)
@@ -109,13 +124,30 @@ class Stack:
         Raises:
             StackError: it failed.
         """
+        status, printed = await self.attempt(name, *words, stdin=stdin, private=private)
+        if status != 0:
+            raise StackError(f"{name} {words[0]} failed with status {status}.{shorten(printed, 'What it printed')}")
+        return printed
+
+    async def attempt(
+        self, name: str, *words: str, program: Path | None = None, stdin: Path | None = None, private: bool = False
+    ) -> tuple[int, str]:
+        """Do the same for a command that may be refused; give its exit status too.
+
+        Args:
+            program: a Python program that is run in the service's place, with its settings.
+
+        Raises:
+            StackError: it does not come to an end.
+        """
         service = self._services[name]
         log = (self.state.secrets if private else self.state.logs) / f"{name}-{words[0]}.log"
         log.unlink(missing_ok=True)
         if private:
             write_secret(log, "")
+        command = service.command if program is None else (sys.executable, "-P", str(program))
         process = Guarded(
-            [sys.executable, "-P", "-m", name, *words],
+            [*command, *words],
             environment=environment_of(service),
             log=log,
             directory=self.state.root,
@@ -131,11 +163,9 @@ class Stack:
         finally:
             await asyncio.to_thread(process.stop)
         printed = log.read_text(errors="replace")
-        if status != 0:
-            raise StackError(f"{name} {words[0]} failed with status {status}.{tail(log)}")
         if private:
             log.unlink()
-        return printed
+        return status, printed
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -146,7 +176,7 @@ class Stack:
         """Start a service; it is ready when `ready` says so."""
         service = self._services[name]
         self._running[name] = Guarded(
-            service.command,
+            [*service.command, *service.words],
             environment=environment_of(service),
             log=self.state.logs / f"{name}.log",
             directory=self.state.root,
@@ -173,6 +203,14 @@ class Stack:
     async def stop(self, name: str) -> None:
         """Stop a service with SIGTERM and wait for its end."""
         process = self._running.pop(name)
+        await asyncio.to_thread(process.stop, STOP_SECONDS)
+
+    async def kill(self, name: str) -> None:
+        """End a service as a crash does, with SIGKILL, and wait until it is gone."""
+        process = self._running.pop(name)
+        for pid in descendants(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(process.stop, STOP_SECONDS)
 
     def pids(self, name: str) -> list[int]:
@@ -248,5 +286,10 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
         text = log.read_text(errors="replace")
     except OSError:
         text = ""
+    return shorten(text, f"The end of {log}", lines) or f" Its log {log} is empty."
+
+
+def shorten(text: str, introduction: str, lines: int = TAIL_LINES) -> str:
+    """Give the last lines of a text, introduced; nothing for an empty one."""
     end = "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
-    return f" The end of {log}:\n{end}" if end else f" Its log {log} is empty."
+    return f" {introduction}:\n{end}" if end else ""

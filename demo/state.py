@@ -59,6 +59,11 @@ class State:
         return self.root / "published"
 
     @property
+    def snapshot(self) -> Path:
+        """resource_b's own copy of what it was last given over HTTP."""
+        return self.root / "snapshot"
+
+    @property
     def postgres(self) -> Path:
         """Home of the embedded server."""
         return self.root / "postgres"
@@ -68,6 +73,10 @@ class State:
         """The key-encryption key: 32 bytes, base64url."""
         return self.secrets / "kek"
 
+    def client_secret(self, client: str) -> Path:
+        """Name the file of a client's secret, in a folder where the auth server's command writes such files."""
+        return self.secrets / client
+
     def prepare(self) -> None:
         """Make the folders.
 
@@ -75,7 +84,7 @@ class State:
             StateError: the file system refuses.
         """
         with writable(self.root):
-            for directory in (self.root, self.logs, self.published):
+            for directory in (self.root, self.logs, self.published, self.snapshot):
                 directory.mkdir(parents=True, exist_ok=True)
             self.secrets.mkdir(mode=0o700, exist_ok=True)
             self.secrets.chmod(0o700)

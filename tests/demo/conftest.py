@@ -10,7 +10,7 @@ from demo.services import Addresses
 
 @pytest.fixture
 def free_base_port() -> int:
-    """The first of six free ports, which the next minute does not take away."""
+    """The first of the demo's free ports, which the next minute does not take away."""
     for _ in range(100):
         # Below the ports that systems give to outgoing connections: those may be taken before the demo is.
         port = random.SystemRandom().randrange(20_000, 32_000)

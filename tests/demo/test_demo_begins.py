@@ -27,14 +27,14 @@ NOT_FOR_RESOURCES = re.compile(r"AUTH_SERVER|KEK|secrets/farseal_auth|farseal_au
 
 
 def test_ports_move_together() -> None:
-    """One variable moves all six."""
-    assert Addresses(9500).ports == (9500, 9501, 9502, 9600, 9601, 9602)
+    """One variable moves all seven."""
+    assert Addresses(9500).ports == (9500, 9501, 9502, 9508, 9600, 9601, 9602)
     assert Addresses(9500).reports == "http://127.0.0.1:9502"
 
 
 @pytest.mark.parametrize("port", ["80", "65500", "nine", "9000.0"])
 def test_a_port_out_of_range_is_refused(port: str) -> None:
-    """The six ports must all exist, and none needs root."""
+    """The seven ports must all exist, and none needs root."""
     with pytest.raises(SettingsError, match="DEMO_PORT"):
         Settings.from_environ({"DEMO_PORT": port})
 
