@@ -10,7 +10,7 @@ import aiohttp
 from demo.inspection import InspectionError
 from demo.screen import Screen
 from demo.stack import Stack
-from demo.tour import attacks, no_call_back, one_token, speed, unplugged
+from demo.tour import attacks, naive, no_call_back, one_token, rotation, speed, unplugged
 from demo.tour.stage import Stage, StageError
 from demo.tour.verdict import Verdict
 
@@ -26,12 +26,12 @@ F = TypeVar("F")
 class Act:
     """A number and a title for the line, and the whole act: play, then judge."""
 
-    number: int
+    number: int | str
     title: str
     run: Callable[[Stage], Awaitable[Verdict]]
 
 
-def act(number: int, title: str, play: Callable[[Stage], Awaitable[F]], judge: Callable[[F], Verdict]) -> Act:
+def act(number: int | str, title: str, play: Callable[[Stage], Awaitable[F]], judge: Callable[[F], Verdict]) -> Act:
     """Join the two halves of an act."""
 
     async def run(stage: Stage) -> Verdict:
@@ -44,6 +44,8 @@ ACTS: Final = (
     act(one_token.NUMBER, one_token.TITLE, one_token.play, one_token.judge),
     act(no_call_back.NUMBER, no_call_back.TITLE, no_call_back.play, no_call_back.judge),
     act(unplugged.NUMBER, unplugged.TITLE, unplugged.play, unplugged.judge),
+    act(rotation.NUMBER, rotation.TITLE, rotation.play, rotation.judge),
+    act(naive.NUMBER, naive.TITLE, naive.play, naive.judge),
     act(attacks.NUMBER, attacks.TITLE, attacks.play, attacks.judge),
     act(speed.NUMBER, speed.TITLE, speed.play, speed.judge),
 )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 class Verdict:
     """A claim, whether it held, and the figures that say so."""
 
-    number: int
+    number: int | str
+    """``4b`` is a number too: the control of act 4."""
     title: str
     figures: str
     faults: tuple[str, ...]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from demo.tour import attacks, no_call_back, one_token, speed, unplugged
+from demo.tour import attacks, naive, no_call_back, one_token, rotation, speed, unplugged
+from demo.tour.clients import Observed
 from demo.tour.load import Tally
 from demo.tour.stage import count_requests
 from demo.tour.verdict import Verdict
@@ -25,6 +26,20 @@ UNPLUGGED = unplugged.Figures(
     after_restart=Tally(Counter({200: 50})),
     login_after=True,
 )
+GOOD = Counter({("resource_a", "200"): 9000, ("resource_b", "200"): 3000})
+UNKNOWN = Counter({("resource_a", "401 key_unknown"): 20, ("resource_b", "401 key_unknown"): 80})
+OBSERVED = Observed(
+    answers=GOOD, signed=Counter({"one": 90, "two": 70, "three": 40}), overlapping=5000, seconds=9.0, p99_ms=9.0
+)
+ROTATION = rotation.Figures(
+    seen=OBSERVED,
+    rotations=2,
+    too_early=1,
+    signing=("two", "three"),
+    published=frozenset({"one", "two", "three", "four"}),
+    logins=Counter({200: 3}),
+)
+NAIVE = naive.Figures(seen=replace(OBSERVED, answers=GOOD + UNKNOWN), signs=True, healed_seconds=1.1, after=OBSERVED)
 ATTACKS = attacks.Figures(
     answers={name: (401, code) for name, code in attacks.EXPECTED.items()},
     flood=Counter({(401, "key_unknown"): 2000}),
@@ -42,6 +57,8 @@ SPEED = speed.Figures(farseal_us=60.0, pyjwt_us=110.0, rsa_bits=3072)
         pytest.param(one_token.judge, ONE_TOKEN, id="one-token"),
         pytest.param(no_call_back.judge, NO_CALL_BACK, id="no-call-back"),
         pytest.param(unplugged.judge, UNPLUGGED, id="unplugged"),
+        pytest.param(rotation.judge, ROTATION, id="rotation"),
+        pytest.param(naive.judge, NAIVE, id="naive"),
         pytest.param(attacks.judge, ATTACKS, id="attacks"),
         pytest.param(speed.judge, SPEED, id="speed"),
     ],
@@ -84,6 +101,68 @@ def test_good_figures_hold(judge: Callable[[Any], Verdict], figures: Any) -> Non
         ),
         pytest.param(unplugged.judge, UNPLUGGED, {"after_restart": Tally()}, id="not-asked-after-the-restart"),
         pytest.param(unplugged.judge, UNPLUGGED, {"login_after": False}, id="it-does-not-come-back"),
+        pytest.param(
+            rotation.judge,
+            ROTATION,
+            {"seen": replace(OBSERVED, answers=GOOD + Counter({("resource_b", "401 key_unknown"): 1}))},
+            id="one-verifier-missed-the-key-once",
+        ),
+        pytest.param(
+            rotation.judge,
+            ROTATION,
+            {"seen": replace(OBSERVED, answers=GOOD + Counter({("resource_a", "connection lost"): 1}))},
+            id="a-request-without-an-answer",
+        ),
+        pytest.param(
+            rotation.judge,
+            ROTATION,
+            {"seen": replace(OBSERVED, answers=Counter({("resource_a", "200"): 9, ("resource_b", "200"): 9}))},
+            id="hardly-any-load-during-the-rotation",
+        ),
+        pytest.param(
+            rotation.judge,
+            ROTATION,
+            {"seen": replace(OBSERVED, answers=Counter({("resource_a", "200"): 9000}))},
+            id="one-server-was-not-asked",
+        ),
+        pytest.param(rotation.judge, ROTATION, {"rotations": 1, "signing": ("two",)}, id="one-rotation-only"),
+        pytest.param(rotation.judge, ROTATION, {"signing": ("two", "two")}, id="the-same-key-signs-on"),
+        pytest.param(
+            rotation.judge,
+            ROTATION,
+            {"seen": replace(OBSERVED, signed=Counter({"one": 200}))},
+            id="no-token-of-the-new-keys",
+        ),
+        pytest.param(
+            rotation.judge, ROTATION, {"seen": replace(OBSERVED, overlapping=0)}, id="tokens-of-one-key-at-a-time"
+        ),
+        pytest.param(rotation.judge, ROTATION, {"too_early": 0}, id="any-moment-is-right-for-an-activation"),
+        pytest.param(
+            rotation.judge, ROTATION, {"published": frozenset({"two", "three"})}, id="a-key-is-dropped-with-its-tokens"
+        ),
+        pytest.param(rotation.judge, ROTATION, {"logins": Counter({200: 2, 0: 1})}, id="nobody-can-log-in-meanwhile"),
+        pytest.param(rotation.judge, ROTATION, {"logins": Counter()}, id="nobody-tried-to-log-in"),
+        pytest.param(naive.judge, NAIVE, {"seen": OBSERVED}, id="a-counter-that-cannot-fail"),
+        pytest.param(
+            naive.judge,
+            NAIVE,
+            {"seen": replace(OBSERVED, answers=GOOD + Counter({("resource_a", "503 no_keys"): 9}))},
+            id="it-fails-for-another-reason",
+        ),
+        pytest.param(
+            naive.judge,
+            NAIVE,
+            {"seen": replace(OBSERVED, answers=GOOD + UNKNOWN + Counter({("resource_a", "connection lost"): 1}))},
+            id="it-fails-for-another-reason-too",
+        ),
+        pytest.param(naive.judge, NAIVE, {"signs": False}, id="another-key-signs"),
+        pytest.param(naive.judge, NAIVE, {"healed_seconds": None}, id="it-does-not-heal"),
+        pytest.param(
+            naive.judge, NAIVE, {"after": replace(OBSERVED, answers=GOOD + UNKNOWN)}, id="it-heals-for-some-only"
+        ),
+        pytest.param(
+            naive.judge, NAIVE, {"after": replace(OBSERVED, answers=Counter())}, id="nobody-asked-whether-it-healed"
+        ),
         *(
             pytest.param(
                 attacks.judge,
