@@ -12,7 +12,7 @@ WORKERS ?= auto
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: asked-python help demo test check fmt bench lock clean
+.PHONY: asked-python help demo test check fmt bench soak lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -52,7 +52,7 @@ check: $(VENV)/.dev ## format, lint, types, import walls, dependencies, isolatio
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/deptry demo tests scripts benchmarks
+	$(BIN)/deptry demo tests scripts benchmarks soak
 	@for m in $(MEMBERS); do (cd $$m && ../$(BIN)/deptry src) || exit 1; done
 	$(BIN)/python -m scripts.walls
 	$(BIN)/python -m scripts.isolation
@@ -63,6 +63,15 @@ fmt: $(VENV)/.dev ## format and fix what can be fixed
 
 bench: $(VENV)/.dev ## measure verification next to plain PyJWT
 	$(BIN)/python -m benchmarks
+
+# Of the soak: how long, how many requests in a second (0 for all that are answered), replicas, 0 for no control.
+SECONDS ?= 60
+RATE ?= 0
+REPLICAS ?= 3
+CONTROL ?= 1
+
+soak: $(VENV)/.dev ## kill replicas and rotate keys under load: SECONDS, RATE, REPLICAS, CONTROL=0
+	@SOAK_SECONDS=$(SECONDS) SOAK_RATE=$(RATE) SOAK_REPLICAS=$(REPLICAS) SOAK_CONTROL=$(CONTROL) $(BIN)/python -m soak
 
 lock: $(UV) ## take the newest allowed versions into requirements/*.txt
 	@sh scripts/lock.sh

@@ -31,16 +31,17 @@ RSA_BITS: Final = 3072
 ROTATION_POLICY: Final[Mapping[str, str]] = {
     "ANNOUNCE_SECONDS": "6",
     "VERIFIER_REFRESH_SECONDS": str(POLL_SECONDS),
-    "JWKS_MAX_AGE_SECONDS": str(STATIC_MAX_AGE_SECONDS),
-    "CLOCK_SKEW_SECONDS": "0",
+    "JWKS_MAX_AGE_SECONDS": "0",
+    "CLOCK_SKEW_SECONDS": "1",
     "VERIFIER_LEEWAY_SECONDS": str(LEEWAY_SECONDS),
     "PUBLICATION_SECONDS": "1",
     "SIGNING_LEASE_SECONDS": "10",
     "MAX_TOKEN_SECONDS": "600",
     "REFRESH_SECONDS": "0.2",
 }
-"""Real sums with small summands, so that a rotation can be watched: a key is announced for 2 x (1 s poll + 1 s cache +
-1 s publication) before it signs, where a deployment takes a day. When to rotate is left to the operator's commands."""
+"""The policy's own sums with small summands, so that a rotation can be watched: a key is announced for 2 x (1 s poll +
+1 s skew + 1 s publication) before it signs, where a deployment takes a day. No cache lies between the static host and
+resource_b. When to rotate is left to the operator's commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +156,17 @@ def static_host(addresses: Addresses, state: State, *, max_age: int = STATIC_MAX
     return Service(STATIC_HOST, command, {}, f"{addresses.static}/{JWKS_FILE}", port)
 
 
-def resource_a(addresses: Addresses, state: State, *, dsn: Path) -> Service:
+def resource_a(addresses: Addresses, state: State, *, dsn: Path, log_level: str = "info") -> Service:
     """Describe the notes service, which reads the folder of published documents."""
-    settings = {"FARSEAL_TRUST_DIRECTORY": str(state.published), "RESOURCE_A_DATABASE_URL_FILE": str(dsn)}
+    settings = {
+        "FARSEAL_TRUST_DIRECTORY": str(state.published),
+        "RESOURCE_A_DATABASE_URL_FILE": str(dsn),
+        "RESOURCE_A_LOG_LEVEL": log_level,
+    }
     return _member("resource_a", addresses, NOTES_OFFSET, _trusting(addresses, addresses.notes) | settings)
 
 
-def resource_b(addresses: Addresses, state: State) -> Service:
+def resource_b(addresses: Addresses, state: State, *, log_level: str = "info") -> Service:
     """Describe the reports service, which asks the static host; its disk copy is there when that one is not."""
     settings = {
         "FARSEAL_TRUST_URL": f"{addresses.static}/{JWKS_FILE}",
@@ -169,6 +174,7 @@ def resource_b(addresses: Addresses, state: State) -> Service:
         "FARSEAL_REFRESH_FLOOR_SECONDS": str(POLL_SECONDS),
         "FARSEAL_REFRESH_CEILING_SECONDS": str(POLL_SECONDS),
         "RESOURCE_B_NOTES_URL": addresses.notes,
+        "RESOURCE_B_LOG_LEVEL": log_level,
     }
     return _member("resource_b", addresses, REPORTS_OFFSET, _trusting(addresses, addresses.reports) | settings)
 

@@ -135,17 +135,20 @@ async def keep_asking(
         path: what is asked for.
         shelf: of the tokens.
         note: told of every request.
-        pace: gives how many seconds to wait before the next one; without it, none.
+        pace: gives the moment (``time.monotonic``) at which the next one is due; without it that is at once. A request
+            that had to wait for the one before it took that long too: a server that stalls must not hide behind the
+            requests that were never sent.
     """
     with Wire(url) as wire:
         while True:
-            if pace is not None and (wait := pace()) > 0:
-                await asyncio.sleep(wait)
             began = time.monotonic()
-            held = shelf.pick(began)
-            if held is None:
+            if pace is not None:
+                due = pace()
+                await asyncio.sleep(max(0.0, due - began))
+                began = due
+            while (held := shelf.pick(time.monotonic())) is None:
                 await asyncio.sleep(RETRY_SECONDS)
-                continue
+                began = time.monotonic()
             try:
                 kind = kind_of(await wire.get(path, token=held.token))
             except WireError as error:

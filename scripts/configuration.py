@@ -16,6 +16,7 @@ from farseal.environment import describe
 from farseal.settings import TrustSettings
 from resource_a.settings import Settings as NotesSettings
 from resource_b.settings import Settings as ReportsSettings
+from soak.settings import Settings as SoakSettings
 
 PAGE: Final = CHECKOUT / "docs" / "configuration.md"
 
@@ -47,6 +48,12 @@ Whose tokens it takes, and where the published documents are. The issuer is comp
     ("resource_a, notes", "Beside the settings of every resource server.", "RESOURCE_A_", NotesSettings),
     ("resource_b, reports", "Beside the settings of every resource server.", "RESOURCE_B_", ReportsSettings),
     ("The demo", "`make demo` needs none of them. `ONCE=1` ends it after the tour.", "DEMO_", DemoSettings),
+    (
+        "The soak",
+        "`make soak` gives the first four as `SECONDS`, `RATE`, `REPLICAS` and `CONTROL`.",
+        "SOAK_",
+        SoakSettings,
+    ),
 )
 
 
