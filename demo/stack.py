@@ -12,6 +12,7 @@ from typing import Final
 
 import aiohttp
 
+from demo.commands import run_to_end, shorten, tail
 from demo.databases import Database, ensure_databases, role_dsn
 from demo.inspection import descendants
 from demo.places import write_secret
@@ -22,9 +23,7 @@ from demo.services import Addresses, Service, services
 from demo.state import State
 
 READY_SECONDS: Final = 60.0
-PREPARE_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 10.0
-TAIL_LINES: Final = 15
 
 
 class StackError(Exception):
@@ -146,22 +145,17 @@ class Stack:
         if private:
             write_secret(log, "")
         command = service.command if program is None else (sys.executable, "-P", str(program))
-        process = Guarded(
-            [*command, *words],
-            environment=environment_of(service),
-            log=log,
-            directory=self.state.root,
-            keep_open=self._keep_open,
-            options=() if stdin is None else ("--input", str(stdin)),
-        )
         try:
-            async with asyncio.timeout(PREPARE_SECONDS):
-                while (status := process.poll()) is None:  # noqa: ASYNC110  # a process is no event
-                    await asyncio.sleep(0.02)
+            status = await run_to_end(
+                [*command, *words],
+                environment=environment_of(service),
+                log=log,
+                directory=self.state.root,
+                keep_open=self._keep_open,
+                stdin=stdin,
+            )
         except TimeoutError:
             raise StackError(f"{name} {words[0]} does not come to an end.{tail(log)}") from None
-        finally:
-            await asyncio.to_thread(process.stop)
         printed = log.read_text(errors="replace")
         if private:
             log.unlink()
@@ -278,18 +272,3 @@ def database_names(addresses: Addresses, *, embedded: bool) -> tuple[str, str]:
     """Name the two databases. On a server of the visitor's, demos on other ports have others."""
     suffix = "" if embedded or addresses.port == 9000 else f"_{addresses.port}"
     return f"farseal_auth{suffix}", f"farseal_notes{suffix}"
-
-
-def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """Give the end of a log, introduced, for an error message."""
-    try:
-        text = log.read_text(errors="replace")
-    except OSError:
-        text = ""
-    return shorten(text, f"The end of {log}", lines) or f" Its log {log} is empty."
-
-
-def shorten(text: str, introduction: str, lines: int = TAIL_LINES) -> str:
-    """Give the last lines of a text, introduced; nothing for an empty one."""
-    end = "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
-    return f" {introduction}:\n{end}" if end else ""

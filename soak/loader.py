@@ -5,9 +5,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from demo.commands import tail
 from demo.processes import Guarded, bare_environment
 from demo.settings import CHECKOUT
-from demo.stack import StackError, tail
+from demo.stack import StackError
 from soak.load import Plan
 from soak.slots import Slot
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from demo.commands import tail
 from demo.inspection import environment, remote_ports
 from demo.ports import PortBusyError, check_ports
 from demo.processes import Guarded, bare_environment, process_exists
 from demo.seed import manifest_text
 from demo.services import Addresses, Service, services
 from demo.settings import Settings
-from demo.stack import Stack, StackError, database_names, environment_of, tail
+from demo.stack import Stack, StackError, database_names, environment_of
 from demo.state import AlreadyRunningError, Lock, State
 from farseal.environment import SettingsError
 from tests.support.postgres import TestServer
