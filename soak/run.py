@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -27,7 +28,8 @@ CONNECTIONS: Final = 4
 TOKEN_SECONDS: Final = 0.05
 WARM_SECONDS: Final = 2.0
 """Before anything is counted: connections are made, the first tokens signed."""
-NAIVE_ROTATIONS: Final = 3
+LEAST_NAIVE, MOST_NAIVE = 5, 10
+"""Rotations of the control: some, and more as long as none has failed anybody, which is luck."""
 NAIVE_PAUSE_SECONDS: Final = 2.5
 """After each: a verifier learns the key within it."""
 LOOK_SECONDS: Final = 0.25
@@ -65,13 +67,12 @@ class Soak:
             first = len(loader.signed)
             since = time.monotonic()
             async with self._trouble():
-                await self._go_on(loader, seconds=self._settings.seconds, what="soaking")
+                await self._go_on(loader, seconds=self._settings.seconds, what="soaking", most=self._settings.requests)
                 until = time.monotonic()
                 rotations, tokens, kills = len(loader.signed) - first, loader.signed.total(), self._killer.kills
                 retries = loader.retries.copy()
             control_since = time.monotonic()
-            if self._settings.control:
-                await self._control(loader)
+            naive = await self._control(loader) if self._settings.control else 0
             control_until = time.monotonic()
         self._progress.end()
         changes = [change for change in self._watch.changes if since <= change.at < until]
@@ -79,7 +80,7 @@ class Soak:
         return Figures(
             main=phase_of(loader.slots, since, until),
             control=phase_of(loader.slots, control_since, control_until) if self._settings.control else None,
-            naive=NAIVE_ROTATIONS if self._settings.control else 0,
+            naive=naive,
             rotations=rotations,
             tokens=tokens,
             kills=kills,
@@ -91,19 +92,23 @@ class Soak:
             p99_rotation_ms=p99_rotation,
         )
 
-    async def _control(self, loader: Loader) -> None:
-        """Rotate naively, a few times."""
-        for number in range(NAIVE_ROTATIONS):
-            doing = asyncio.create_task(operator.announce_and_activate(self._fleet))
-            while not doing.done():
-                await self._go_on(loader, seconds=LOOK_SECONDS, what=f"naive rotation {number + 1}")
-            doing.result()
-            await self._go_on(loader, seconds=NAIVE_PAUSE_SECONDS, what=f"naive rotation {number + 1}")
+    async def _control(self, loader: Loader) -> int:
+        """Rotate naively, a few times; give how many."""
+        failed = loader.failed
+        done = 0
+        while done < LEAST_NAIVE or (done < MOST_NAIVE and loader.failed == failed):
+            done += 1
+            rotating = asyncio.create_task(operator.announce_and_activate(self._fleet))
+            while not rotating.done():
+                await self._go_on(loader, seconds=LOOK_SECONDS, what=f"naive rotation {done}")
+            rotating.result()
+            await self._go_on(loader, seconds=NAIVE_PAUSE_SECONDS, what=f"naive rotation {done}")
+        return done
 
-    async def _go_on(self, loader: Loader, *, seconds: float, what: str) -> None:
+    async def _go_on(self, loader: Loader, *, seconds: float, what: str, most: float = math.inf) -> None:
         """Take in what the load writes, for a while or until there is enough of it."""
         began = time.monotonic()
-        while (left := began + seconds - time.monotonic()) > 0 and loader.requests < self._settings.requests:
+        while (left := began + seconds - time.monotonic()) > 0 and loader.requests < most:
             await asyncio.sleep(min(left, LOOK_SECONDS))
             loader.poll()
             self._fleet.check()

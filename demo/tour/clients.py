@@ -72,8 +72,9 @@ class Notes:
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     took: list[float] = field(default_factory=list)
     overlapping: int = 0
+    first_failure: float | None = None
     last_failure: float | None = None
-    """When it was told (``time.monotonic``)."""
+    """When they were told (``time.monotonic``)."""
 
 
 class Clients:
@@ -163,5 +164,6 @@ class Clients:
         notes.took.append(took)
         if kind != GOOD:
             notes.last_failure = began + took
+            notes.first_failure = notes.first_failure or notes.last_failure
         if kid != self._signer:
             notes.overlapping += 1

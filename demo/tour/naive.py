@@ -1,4 +1,8 @@
-"""Act 4b: the same done naively. The failures are the claim: they show that those of act 4 would have been counted."""
+"""Act 4b: the same done naively. The failures are the claim: they show that those of act 4 would have been counted.
+
+They are few. A verifier that meets a kid it does not know looks again at once, and here the way is short: it is wrong
+for a moment. A key that was announced in time fails nobody at all.
+"""
 
 import asyncio
 import time
@@ -19,37 +23,51 @@ QUIET_SECONDS: Final = 1.5
 """Without a failure, until it counts as healed: longer than a verifier takes to look again."""
 PATIENCE_SECONDS: Final = 10.0
 AFTERWARDS_SECONDS: Final = 1.0
+MOST: Final = 5
+"""Rotations. Some six in seven fail somebody; in the others every verifier happened to look between the publication and
+the first token, a few tenths of a second later. That is luck, and what act 4 claims is no luck."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the clients saw of a key that signed in the moment in which it was published."""
+    """What the clients saw of keys that signed in the moment in which they were published."""
 
+    rotations: int
+    """Until one failed somebody."""
     seen: Observed
     signs: bool
-    """The new key is the one that signs."""
+    """Each time the new key was the one that signed."""
     healed_seconds: float | None
-    """From the activation to the last failure; None when they did not end."""
+    """From the first failure to the last; None when they did not end."""
     after: Observed
     """What the same clients saw from then on."""
 
 
 async def play(stage: Stage) -> Figures:
     """Start the clients, announce a key and sign with it at once, wait until nothing fails any more."""
+    rotations, signs, quiet = 0, True, False
     async with Clients(stage) as clients:
         signer = await clients.settle()
-        kid = await operator.announce_and_activate(stage.stack)
-        activated = time.monotonic()
-        signs = await clients.signer_after(signer) == kid
-        while time.monotonic() - max(activated, clients.notes.last_failure or 0.0) < QUIET_SECONDS:
-            if time.monotonic() - activated > PATIENCE_SECONDS:
-                seen = clients.begin_anew()
-                return Figures(seen, signs, None, seen)
-            await asyncio.sleep(0.05)
-        healed = max(0.0, (clients.notes.last_failure or activated) - activated)
+        while rotations < MOST and clients.notes.last_failure is None:
+            kid = await operator.announce_and_activate(stage.stack)
+            activated = time.monotonic()
+            rotations += 1
+            signer = await clients.signer_after(signer)
+            signs = signs and signer == kid
+            quiet = await until_quiet(clients, activated)
+        first, last = clients.notes.first_failure or 0.0, clients.notes.last_failure or 0.0
         seen = clients.begin_anew()
         await asyncio.sleep(AFTERWARDS_SECONDS)
-        return Figures(seen, signs, healed, clients.observed())
+        return Figures(rotations, seen, signs, last - first if quiet else None, clients.observed())
+
+
+async def until_quiet(clients: Clients, since: float) -> bool:
+    """Wait until nothing has failed for a while; False when that does not come, counted from a moment."""
+    while time.monotonic() - since < PATIENCE_SECONDS:
+        if time.monotonic() - max(since, clients.notes.last_failure or 0.0) >= QUIET_SECONDS:
+            return True
+        await asyncio.sleep(0.05)
+    return False
 
 
 def judge(figures: Figures) -> Verdict:
@@ -59,17 +77,17 @@ def judge(figures: Figures) -> Verdict:
     for (_, kind), count in seen.failures.items():
         kinds[kind] += count
     others = {kind: count for kind, count in kinds.items() if kind != EXPECTED}
-    healed = "never" if figures.healed_seconds is None else f"{figures.healed_seconds:.1f} s later"
+    within = "and went on failing" if figures.healed_seconds is None else f"within {figures.healed_seconds:.1f} s"
     return Verdict(
         NUMBER,
         TITLE,
-        f"announced and activated at once: {kinds[EXPECTED]:,} of {seen.sent:,} requests failed ({EXPECTED}), so the "
-        f"counter can fail; the last one {healed}, then {after.sent:,} requests, failures {after.failed}",
+        f"{figures.rotations} x announced and activated at once: {kinds[EXPECTED]:,} of {seen.sent:,} requests failed "
+        f"({EXPECTED}) {within}, so the counter can fail; then {after.sent:,} requests, failures {after.failed}",
         faults_of(
             {
                 "nothing failed, so the counter of act 4 proves nothing": kinds[EXPECTED] == 0,
                 f"it failed in other ways too: {others}": bool(others),
-                "the new key does not sign": not figures.signs,
+                "another key signs": not figures.signs,
                 "it does not heal": figures.healed_seconds is None,
                 f"after it had healed, requests failed: {after.failures}": after.failed > 0,
                 f"not every server was asked afterwards: {dict(after.by_server)}": len(after.by_server) < 2,

@@ -39,7 +39,9 @@ ROTATION = rotation.Figures(
     published=frozenset({"one", "two", "three", "four"}),
     logins=Counter({200: 3}),
 )
-NAIVE = naive.Figures(seen=replace(OBSERVED, answers=GOOD + UNKNOWN), signs=True, healed_seconds=1.1, after=OBSERVED)
+NAIVE = naive.Figures(
+    rotations=1, seen=replace(OBSERVED, answers=GOOD + UNKNOWN), signs=True, healed_seconds=1.1, after=OBSERVED
+)
 ATTACKS = attacks.Figures(
     answers={name: (401, code) for name, code in attacks.EXPECTED.items()},
     flood=Counter({(401, "key_unknown"): 2000}),
