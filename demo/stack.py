@@ -73,6 +73,8 @@ class Stack:
             self.state.write_secret(f"{database.name}-dsn", role_dsn(admin_dsn, database)) for database in databases
         )
         self._services = {service.name: service for service in self.describe(auth_dsn, notes_dsn)}
+        lines = [f"{name}={value}\n" for name, value in self._services["auth_server"].settings.items()]
+        self.state.operator_settings.write_text("".join(lines))
         return made
 
     def describe(self, auth_dsn: Path, notes_dsn: Path) -> tuple[Service, ...]:

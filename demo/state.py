@@ -73,6 +73,11 @@ class State:
         """The key-encryption key: 32 bytes, base64url."""
         return self.secrets / "kek"
 
+    @property
+    def operator_settings(self) -> Path:
+        """The auth server's settings, for AUTH_SERVER_SETTINGS_FILE of an operator; it names secrets and holds none."""
+        return self.root / "auth_server.settings"
+
     def client_secret(self, client: str) -> Path:
         """Name the file of a client's secret, in a folder where the auth server's command writes such files."""
         return self.secrets / client

@@ -250,6 +250,9 @@ async def test_a_visitors_server_is_set_up_once(
         made = await stack.open_databases(postgres_server.dsn)
         assert made == [f"{kind} {name}" for name in names for kind in ("role", "database")]
         assert await stack.open_databases(postgres_server.dsn) == []
+        kept = state.operator_settings.read_text()
+        assert f"AUTH_SERVER_KEK_FILE={state.kek}\n" in kept
+        assert state.password(names[0]) not in kept
         state.kek.unlink()
         with pytest.raises(StackError, match=f"DROP DATABASE {names[0]}"):
             await stack.open_databases(postgres_server.dsn)
