@@ -201,7 +201,7 @@ def test_a_key_is_announced_activated_and_retired_by_hand(keyed) -> None:
     said = keyed.cli.out("keys", "activate").splitlines()
     assert said[0] == f"{kid('pool')} signs from now on."
     assert said[1].startswith(f"{kid('signs')} retires and stays published until ")
-    assert said[1].endswith("in 1 d 7 min.")
+    assert said[1].endswith("in 1 d 9 min.")
     assert keyed.states() == {"pool": "active", "signs": "retiring"}
     changes = {entry["kid"]: entry for entry in keyed.audit() if entry["action"] == "activate"}
     assert {name: (one["before"]["state"], one["after"]["state"]) for name, one in changes.items()} == {

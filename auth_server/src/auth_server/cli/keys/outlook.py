@@ -8,7 +8,7 @@ from typing import Any
 from auth_server.cli.times import duration_words
 from auth_server.keys.lifecycle import Key, KeyState
 from auth_server.keys.planner import Action, Step
-from auth_server.keys.policy import RotationPolicy
+from auth_server.keys.policy import CLOCKS, RotationPolicy
 from farseal.clock import at
 
 
@@ -82,7 +82,7 @@ def policy_lines(policy: RotationPolicy) -> Iterator[str]:
     yield (
         f"It signs for {duration_words(policy.rotation_seconds)}, then stays published for {duration_words(stays)}: "
         f"{policy.lease_seconds} lease + {policy.max_token_seconds} longest token + {policy.leeway_seconds} leeway + "
-        f"{policy.cache_seconds} cache + {policy.clock_skew_seconds} clock skew = {stays} s."
+        f"{policy.cache_seconds} cache + {CLOCKS} x {policy.clock_skew_seconds} clock skew = {stays} s."
     )
 
 
