@@ -128,12 +128,13 @@ async def test_a_key_that_could_not_be_published_is_not_activated(pool, tmp_path
         pytest.param(0, True, id="equal"),
         pytest.param(POLICY.clock_skew_seconds, True, id="ahead-as-allowed"),
         pytest.param(-POLICY.clock_skew_seconds, True, id="behind-as-allowed"),
+        pytest.param(POLICY.clock_skew_seconds + 0.5, False, id="ahead-by-half-a-second-too-much"),
         pytest.param(POLICY.clock_skew_seconds + 1, False, id="too-far-ahead"),
         pytest.param(-POLICY.clock_skew_seconds - 1, False, id="too-far-behind"),
         pytest.param(10 * 365 * 86400, False, id="years-ahead"),
     ],
 )
-async def test_a_clock_too_far_off_plans_nothing(replica: Replica, pool, ahead: int, plans: bool) -> None:
+async def test_a_clock_too_far_off_plans_nothing(replica: Replica, pool, ahead: float, plans: bool) -> None:
     """Not even what is overdue, and it stamps no publication; readiness says by how much, and signing goes on."""
     await replica.turn(3 * POLICY.rotation_seconds)
     await replica.turn()

@@ -44,17 +44,17 @@ class Time:
     """A clock that stands still until it is moved; the database's own and the monotonic one go with it."""
 
     now: int = NOW
-    ahead: int = 0
-    """Seconds by which the replica's own clock is off."""
+    ahead: float = 0
+    """Seconds by which the replica's own clock is off; what is less than a second shows in the comparison alone."""
 
     def clock(self) -> int:
-        return self.now + self.ahead
+        return self.now + int(self.ahead)
 
     def monotonic(self) -> float:
         return float(self.now)
 
     async def reference(self, _conn: Connection) -> float:
-        return float(self.now)
+        return self.now - self.ahead % 1
 
 
 class StockedPool(KeyPool):

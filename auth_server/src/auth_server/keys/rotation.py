@@ -150,8 +150,8 @@ class Rotation:
     async def _stopped(self, conn: Connection, now: int) -> bool:
         self.clock_difference = now - await self._reference(conn)
         skew = self._policy.clock_skew_seconds
-        # `now` was rounded down, so up to a second of it says nothing.
-        if not -skew - 1 < self.clock_difference < skew + 1:
+        # `now` was rounded down: it is up to a second behind its clock, and never ahead of it.
+        if not -skew - 1 < self.clock_difference <= skew:
             ahead = "ahead of" if self.clock_difference > 0 else "behind"
             self.problem = (
                 f"this clock is {abs(self.clock_difference):.0f} s {ahead} the database's, {skew} s are allowed: "
