@@ -17,6 +17,7 @@ from auth_server.keys.opening import KeyringError
 from auth_server.keys.pool import KeyPool
 from auth_server.keys.rotation import Rotation
 from auth_server.keys.sealing import Kek, seal
+from auth_server.publication.refresher import NothingPublished
 from auth_server.storage import signing_keys
 from farseal.environment import Secret
 from farseal.service.postgres import DatabaseUnavailable, Pool, create_pool
@@ -276,7 +277,8 @@ async def test_a_look_that_finds_no_usable_key_does_not_renew_the_lease(replica:
 
 
 async def test_an_announced_key_that_does_not_open_stops_nothing(replica: Replica, pool: Pool) -> None:
-    """It is told, it is not published whatever its row says, and it is never activated by the rotation."""
+    """It is told, it is not published whatever its row says, and it is never activated by the rotation. A replica that
+    has just started publishes nothing at all, rather than a set that lacks a key."""
     (kid,) = [key.kid for key in replica.keyring.keys.published if key.kid != replica.keyring.active_key().kid]
     await pool.execute(
         "UPDATE signing_keys SET sealed_private_key = 'broken', published_at = NULL, activate_after = NULL"
@@ -289,9 +291,37 @@ async def test_an_announced_key_that_does_not_open_stops_nothing(replica: Replic
         await other.turn(10 * POLICY.rotation_seconds)
         assert other.keyring.active_key().kid == signing
         assert [key.kid for key in other.keyring.keys.published] == [signing]
-        assert kid.encode() not in other.refresher.published.jwks.document.body
+        with pytest.raises(NothingPublished):
+            _ = other.refresher.published
         assert f"signing key {kid} is not in the sealed format" in (await other.refresher.check_rotation() or "")
         assert await other.refresher.check_keyring() is None
+    finally:
+        await other.close()
+
+
+async def test_a_key_whose_tokens_live_is_never_left_out_of_the_documents(
+    replica: Replica, pool: Pool, tmp_path
+) -> None:
+    """One that was altered, or sealed under a KEK that this replica was not given: its documents stay as they were
+    although the state moves on, neither file nor HTTP says less, and with the key all goes on."""
+    other = await Replica(pool, time=replica.time, directory=tmp_path).start()
+    try:
+        before, kid = other.refresher.published.jwks, other.keyring.active_key().kid
+        await replica.turn(POLICY.rotation_seconds)
+        await replica.turn()
+        sealed = await pool.fetchval("SELECT sealed_private_key FROM signing_keys WHERE kid = $1", kid)
+        await pool.execute("UPDATE signing_keys SET sealed_private_key = 'broken' WHERE kid = $1", kid)
+        other.keyring._opened.clear()
+        await other.turn()
+        assert other.keyring.active_key().kid != kid
+        assert other.refresher.published.jwks == before
+        assert kid.encode() in (tmp_path / "jwks.json").read_bytes()
+        assert f"signing key {kid} is not in the sealed format" in (await other.refresher.check_rotation() or "")
+        await pool.execute("UPDATE signing_keys SET sealed_private_key = $2 WHERE kid = $1", kid, sealed)
+        await other.turn()
+        assert await other.refresher.check_rotation() is None
+        assert other.refresher.published.jwks != before
+        assert kid.encode() in (tmp_path / "jwks.json").read_bytes()
     finally:
         await other.close()
 

@@ -10,7 +10,8 @@ from auth_server.keys.keyring import Keyring
 from auth_server.keys.opening import KeyringError
 from auth_server.publication import documents
 from auth_server.publication.publisher import HEARTBEAT_SECONDS
-from farseal.service.postgres import DatabaseUnavailable
+from farseal.problems import ProblemError
+from farseal.service.postgres import RETRY_AFTER_SECONDS, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from auth_server.keys.rotation import Rotation
@@ -66,6 +67,15 @@ class Published:
         return self.jwks.document, self.metadata.document
 
 
+class NothingPublished(ProblemError):  # noqa: N818 - a state of the world, as DatabaseUnavailable is
+    """A key that belongs into the documents does not open: 503, so that whoever asks keeps what it has."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503, "documents_unavailable", "the documents cannot be made", {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        )
+
+
 class Refresher:
     """Each turn: rotate, read keys and scopes, make the documents, write them if that is due, confirm what was written.
 
@@ -74,6 +84,10 @@ class Refresher:
     whether a key was revoked meanwhile.
 
     A key counts as published once a publication that holds it has succeeded; one that fails holds its activation back.
+
+    A set that lacks a key of the database is never published, neither by file nor by HTTP: tokens of that key may be
+    alive. While one does not open the documents stay as they were, and age; where there were none since the start, HTTP
+    answers 503.
     """
 
     def __init__(
@@ -104,9 +118,13 @@ class Refresher:
 
     @property
     def published(self) -> Published:
-        """The current documents. `start` must have succeeded."""
+        """The current documents.
+
+        Raises:
+            NothingPublished: there have been none since the start.
+        """
         if self._published is None:
-            raise RuntimeError("nothing is published yet")
+            raise NothingPublished
         return self._published
 
     async def start(self) -> None:
@@ -188,6 +206,8 @@ class Refresher:
     async def _publish_current(self, patience: float) -> None:
         """Make the documents of the keys that the database has just confirmed, and write them if that is due."""
         keys, scopes, now = self._keyring.keys, await self._scopes(), self._clock()
+        if keys.faults:
+            return
         jwks = documents.jwks(keys.published, issuer=self._issuer, sequence=keys.sequence, revoked=keys.revoked)
         metadata = documents.issuer_metadata(self._issuer, scopes=scopes)
         if self._published is None:
@@ -204,10 +224,10 @@ class Refresher:
     async def _confirm(self) -> None:
         """Where there is no directory, the documents are public as soon as they are in memory."""
         unconfirmed = self._keyring.keys.unconfirmed
-        if not unconfirmed:
+        if not unconfirmed or self._published is None:
             return
         if self._publisher is None or (
-            self._publisher.problem is None and self._publisher.written == self.published.documents
+            self._publisher.problem is None and self._publisher.written == self._published.documents
         ):
             await self._rotation.confirm(unconfirmed, now=self._clock())
 
@@ -220,6 +240,8 @@ class Refresher:
         """For readiness: why keys are not rotated, or not all of them published."""
         keys = self._keyring.keys
         found = [self._fault, self._rotation.problem, *keys.faults]
+        if keys.faults:
+            found.append("nothing is published without it: give its KEK, or drop it with farseal-auth keys retire")
         return "; ".join(dict.fromkeys(reason for reason in found if reason)) or None
 
     async def check_publication(self) -> str | None:
@@ -241,7 +263,8 @@ class Refresher:
         self._metrics.show_keys(keys.states or {}, keys.sequence)
         self._metrics.clock_difference.set(self._rotation.clock_difference)
         if self._publisher is None:
-            self._metrics.published_at.set(self.published.jwks.modified)
+            if self._published is not None:
+                self._metrics.published_at.set(self._published.jwks.modified)
             return
         if self._publisher.written_at is not None:
             self._metrics.published_at.set(self._publisher.written_at)
