@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from auth_server.cli import prompts
 from auth_server.keys.opening import open_private
+from auth_server.keys.pool import ready_key
 from auth_server.keys.public_key import PublicKey
-from auth_server.keys.sealing import read_kek
+from auth_server.keys.sealing import Kek, read_kek
 from auth_server.storage import signing_keys
 from farseal.clock import now
 from tests.support.rotation import stock
@@ -221,6 +222,23 @@ def test_a_restored_database_learns_what_was_published_since(sealing, monkeypatc
     assert {entry["action"] for entry in sealing.json("audit")} == {"recover"}
     assert "recover" in sealing.out("audit")
     assert "lacks nothing" in sealing.refused("keys", "recover", str(file), "--yes")
+
+
+def test_keys_that_no_kek_opens_are_given_up_when_that_is_asked_for(sealing, monkeypatch, tmp_path) -> None:
+    """It asks in these words, and says how many; without the option the same file brings nothing new."""
+    lost = stock.take()
+    stored = ready_key(lost, (Kek(bytes(range(32))),), now=now())
+    sealing.inside(lambda conn: insert(conn, stored))
+    sealing.rows("UPDATE signing_keys SET state = 'announced', announced_at = now() RETURNING kid")
+    file = tmp_path / "jwks.json"
+    file.write_bytes(published(lost, sequence=1))
+    assert "lacks nothing" in sealing.refused("keys", "recover", str(file), "--yes")
+    monkeypatch.setattr(prompts, "is_interactive", lambda: True)
+    question = sealing.refused("keys", "recover", "--lost-kek", str(file), input="n\n")
+    assert "give up the keys that do not open?" in question
+    said = sealing.run("keys", "recover", "--lost-kek", str(file), input="y\n").stdout
+    assert said.endswith("1 key given up: no KEK opens them.\n")
+    assert [key["state"] for key in sealing.json("keys", "list")] == ["retiring"]
 
 
 def test_what_came_back_is_told_in_words(sealing) -> None:

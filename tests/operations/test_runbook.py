@@ -130,6 +130,21 @@ def test_another_kek_interrupts_nobody(host: Host) -> None:
     assert len(witness.kids) == 1
 
 
+def test_a_lost_kek_costs_nobody_a_token(host: Host) -> None:
+    """Tokens of the old keys are taken all the time; one of the new key may come a moment before verifiers know it."""
+    with Witness(host) as witness:
+        old = witness.token()
+        assert old is not None
+        wrong = differences(host, SECTIONS["The key-encryption key is lost"])
+        assert {witness.show(place, old) for place in witness.places} == {(200, "")}
+        assert witness.wait(lambda: len(witness.kids) == 2)
+        fresh = witness.token()
+        assert fresh is not None
+        assert witness.wait(lambda: {witness.show(place, fresh) for place in witness.places} == {(200, "")})
+    assert wrong == []
+    assert {answer[1:] for answer in witness.failures} <= {(401, "key_unknown")}
+
+
 def test_a_restored_backup_brings_no_revoked_key_back(host: Host) -> None:
     """What fails is the revoked key's alone; tokens of every other key are good, those of keys that were lost too."""
     with Witness(host) as witness:

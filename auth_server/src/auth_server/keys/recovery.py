@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from auth_server.keys import lifecycle
 from auth_server.keys.lifecycle import Key, KeyState, active, in_state
+from auth_server.keys.lost_kek import give_up
 from auth_server.keys.opening import Keks, seal_public
 from auth_server.keys.public_key import PublicKey
 from auth_server.keys.requests import Refused
@@ -29,12 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What was done. ``kept`` are keys without a private half, published until their last token is dead."""
+    """What was done.
+
+    ``kept`` are keys that this database had lost, published without a private half until their last token is dead;
+    ``given_up`` those that no KEK opens.
+    """
 
     sequence: int
     kept: tuple[str, ...]
     revoked: tuple[str, ...]
     warnings: tuple[str, ...]
+    given_up: tuple[str, ...] = ()
 
 
 async def recover(
@@ -47,6 +53,7 @@ async def recover(
     reason: str | None,
     now: int,
     issuer: str | None = None,
+    lost_kek: bool = False,
 ) -> Recovered | Refused:
     """Take over what a published ``jwks.json`` knows and this database does not, in one transaction.
 
@@ -56,6 +63,7 @@ async def recover(
     - A key that verifiers do not hold any more is published for the full time of announcement before it signs; if it
       was the one that signs and another one here is held by verifiers, that one takes over.
     - The sequence goes above that of the document.
+    - With ``lost_kek``, keys that none of the KEKs opens are given up, see `auth_server.keys.lost_kek`.
 
     Args:
         conn: a connection.
@@ -66,6 +74,7 @@ async def recover(
         reason: why, in words of the actor.
         now: seconds since the epoch.
         issuer: whose document it must be; None where that is not known.
+        lost_kek: there is no KEK any more for the keys that do not open.
     """
     try:
         published = read_published(document)
@@ -75,14 +84,17 @@ async def recover(
         return Refused(f"the document is that of the issuer {published.issuer}")
     if (fault := next(_faults(published), None)) is not None:
         return Refused(f"the document cannot be used: {fault}")
-    async with changing(conn) as change:
-        before = await publication.sequence(conn)
+    async with changing(conn) as began:
+        before, change, given_up = await publication.sequence(conn), began, tuple[str, ...]()
+        if lost_kek:
+            given_up = await give_up(began, published, keks, policy, actor=actor, reason=reason, now=now)
+            change = replace(began, keys=await signing_keys.locked_keys(conn))
         known = {key.kid: key for key in change.keys}
         lost = tuple(key for key in published.keys if key.kid not in known and key.kid not in published.revoked)
         forgotten = tuple(
             sorted(kid for kid in published.revoked if kid not in known or known[kid].state is not KeyState.REVOKED)
         )
-        if published.sequence <= before and not lost and not forgotten:
+        if published.sequence <= before and not lost and not forgotten and not given_up:
             return Refused(f"the database is at sequence {before} and lacks nothing that the document has")
         after, warnings = _caught_up(change.keys, published, policy, now)
         changed = [key for key in after if key != known[key.kid]]
@@ -95,7 +107,7 @@ async def recover(
             if kid not in known:
                 await signing_keys.insert(conn, _withdrawn(kid, now, reason))
         sequence = await publication.raise_above(conn, published.sequence)
-        found = Recovered(sequence, tuple(key.kid for key in lost), forgotten, warnings)
+        found = Recovered(sequence, tuple(key.kid for key in lost), forgotten, warnings, given_up)
         await _enter(change, found, before, actor=actor, reason=reason, now=now)
     return found
 
@@ -175,6 +187,7 @@ async def _enter(change: Changing, found: Recovered, before: int, *, actor: str,
             "sequence": found.sequence,
             "kept": list(found.kept),
             "revoked": list(found.revoked),
+            "given_up": list(found.given_up),
             "warnings": list(found.warnings),
         },
     )

@@ -135,11 +135,12 @@ def import_(file: Path, *, announced: bool, reason: str | None, who: str | None,
 
 @click.command(short_help="Catch up with what was published after a backup.")
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
+@click.option("--lost-kek", is_flag=True, help="Give up the keys that none of the KEK files opens.")
 @YES
 @WHY
 @WHO
 @json_option
-def recover(file: Path, *, yes: bool, reason: str | None, who: str | None, as_json: bool) -> None:
+def recover(file: Path, *, lost_kek: bool, yes: bool, reason: str | None, who: str | None, as_json: bool) -> None:
     """Teach a database that came back from a backup what was published since: FILE is the newest jwks.json, - reads it.
 
     Keys that were revoked since are revoked; keys that live tokens need are published until those are dead; and the
@@ -147,9 +148,14 @@ def recover(file: Path, *, yes: bool, reason: str | None, who: str | None, as_js
     believed it: take it from the publish directory or from a verifier of yours. Stop the servers before. Where
     AUTH_SERVER_ISSUER is set, the file must be of that issuer.
 
+    With --lost-kek the database need not come from a backup: the KEK of its keys is lost, and AUTH_SERVER_KEK_FILE is a
+    new one. Nobody can sign with the old keys any more; their tokens are good until they expire, and the next start of
+    a server makes new keys. Be sure that the old KEK is nowhere: a key that was given up does not come back.
+
     \b
     Examples:
       farseal-auth keys recover /var/lib/farseal/published/jwks.json
+      farseal-auth keys recover --lost-kek /var/lib/farseal/published/jwks.json
       curl -s https://static.example.org/.well-known/jwks.json | farseal-auth keys recover - --yes
     """
     from auth_server.keys.recovery import Recovered  # noqa: PLC0415 - cryptography, for this command alone
@@ -168,13 +174,14 @@ def recover(file: Path, *, yes: bool, reason: str | None, who: str | None, as_js
         f"{len(published.revoked)} revoked. The database is at sequence {before}.",
         err=True,
     )
-    prompts.confirm("Believe it?", yes=yes)
+    prompts.confirm("Believe it, and give up the keys that do not open?" if lost_kek else "Believe it?", yes=yes)
 
     async def work(conn: Connection) -> Recovered | Refused:
         async with alone(conn) as now:
             return await catch_up(
-                conn, document, keks, named.policy, actor=actor(who), reason=reason, now=now, issuer=named.issuer
-            )
+                conn, document, keks, named.policy, actor=actor(who), reason=reason, now=now, issuer=named.issuer,
+                lost_kek=lost_kek,
+            )  # fmt: skip
 
     found = in_database(work)
     if isinstance(found, Refused):
@@ -185,12 +192,14 @@ def recover(file: Path, *, yes: bool, reason: str | None, who: str | None, as_js
         as_json,
         f"Recovered: the database is at sequence {found.sequence}. {_count(found.kept, 'key')} came back and "
         f"{'stays' if len(found.kept) == 1 else 'stay'} published until the last token is dead; "
-        f"{_count(found.revoked, 'key')} revoked.",
+        f"{_count(found.revoked, 'key')} revoked."
+        + (f" {_count(found.given_up, 'key')} given up: no KEK opens them." if lost_kek else ""),
         {
             "sequence_before": before,
             "sequence": found.sequence,
             "kept": found.kept,
             "revoked": found.revoked,
+            "given_up": found.given_up,
             "warnings": found.warnings,
         },
     )
