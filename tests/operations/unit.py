@@ -3,7 +3,7 @@
     unit.py start|stop|restart|is-active NAME
 
 A unit is a file ``NAME.json`` in the directory ``UNITS``: command, environment, address of its readiness. ``start``
-returns when the service answers there, or has ended, or has been waited for long enough.
+returns when the service is ready, or has ended, or has been waited for long enough.
 """
 
 import json
@@ -56,11 +56,11 @@ def start(name: str) -> int:
         if process.poll() is not None:
             return 1
         try:
-            requests.get(unit["ready"], timeout=1)
+            if requests.get(unit["ready"], timeout=1).status_code == 200:
+                return 0
         except requests.RequestException:
-            time.sleep(0.05)
-        else:
-            return 0  # it answers, if only to say why it is not ready
+            pass
+        time.sleep(0.05)
     return 0
 
 
