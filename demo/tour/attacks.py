@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from demo.services import LEEWAY_SECONDS
+from demo.services import LEEWAY_SECONDS, POLL_SECONDS, REPORTS_OFFSET
 from demo.tour import forge
 from demo.tour.stage import Answer, Stage, StageError, token_payload
 from demo.tour.verdict import Verdict, faults_of
@@ -15,6 +15,9 @@ from farseal.clock import now
 NUMBER: Final = 7
 TITLE: Final = "Attacks"
 RANDOM_KIDS: Final = 2000
+"""Shown to resource_a, which reads a directory, and to resource_b, which polls a host, in turn."""
+HINTED_LOOKS: Final = 3
+"""The most looks that unknown kids can bring about at once, as `farseal.sources.HttpOptions` has it."""
 HONEST_EVERY: Final = 20
 """One honest request to this many of the flood: it must not starve anybody."""
 
@@ -33,13 +36,15 @@ FLOOD_CODE: Final = "key_unknown"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How resource_a answered, and what the auth server noticed of it."""
+    """How they answered, and what the auth server noticed of it."""
 
     answers: dict[str, tuple[int, str]]
     """Status and code for each attack."""
     flood: Counter[tuple[int, str]]
     """Status and code for tokens with kids that nobody publishes."""
     flood_seconds: float
+    fetches: int
+    """Looks of resource_b at the host that it polls meanwhile, by its own count."""
     honest: Counter[int]
     """Statuses of the honest requests sent during the flood and after it."""
     counted: int
@@ -60,6 +65,7 @@ async def play(stage: Stage) -> Figures:
     answers = {name: outcome(await present(stage, token)) for name, token in tokens.items()}
     flood: Counter[tuple[int, str]] = Counter()
     honest: Counter[int] = Counter()
+    looked = await looks(stage)
     began = time.perf_counter()
     kids = [forge.random_kid() for _ in range(RANDOM_KIDS)]
 
@@ -67,15 +73,16 @@ async def play(stage: Stage) -> Figures:
         while kids:
             token = forge.altered(stage.token, header={"kid": kids.pop()})
             turn = len(kids) % HONEST_EVERY == 0
-            flood[outcome(await present(stage, token))] += 1
+            flood[outcome(await present(stage, token, reports=len(kids) % 2 == 0))] += 1
             if turn:
                 honest[(await present(stage, stage.token)).status] += 1
 
     await asyncio.gather(*(attack() for _ in range(12)))
     seconds = time.perf_counter() - began
+    fetches = await looks(stage) - looked
     honest[(await present(stage, stage.token)).status] += 1
     sockets = await asyncio.to_thread(stage.sockets_to_issuer)
-    return Figures(answers, flood, seconds, honest, await stage.issuer_requests() - before, sockets)
+    return Figures(answers, flood, seconds, fetches, honest, await stage.issuer_requests() - before, sockets)
 
 
 def judge(figures: Figures) -> Verdict:
@@ -85,18 +92,22 @@ def judge(figures: Figures) -> Verdict:
     flood_total = figures.flood.total()
     flood_wrong = flood_total - figures.flood[(401, FLOOD_CODE)]
     rate = flood_total / figures.flood_seconds if figures.flood_seconds else 0.0
+    # The regular ones with their jitter, one that was under way at either end, and those of the bucket.
+    most = int(figures.flood_seconds / (0.8 * POLL_SECONDS)) + 2 + HINTED_LOOKS
     return Verdict(
         NUMBER,
         TITLE,
         f"{len(EXPECTED) - len(wrong)} of {len(EXPECTED)} forgeries refused for their reason; "
         f"{flood_total - flood_wrong:,} of {flood_total:,} random kids refused ({rate:,.0f}/s), "
-        f"fetches {figures.counted}; honest requests meanwhile {figures.honest.total()}, "
+        f"fetches of keys {figures.fetches}, requests at the auth server {figures.counted}; "
+        f"honest requests meanwhile {figures.honest.total()}, "
         f"failures {figures.honest.total() - figures.honest[200]}",
         faults_of(
             {f"{name}: answered {answer}, not {refused[name]}": True for name, answer in wrong.items()}
             | {
                 f"only {flood_total} random kids were tried": flood_total < RANDOM_KIDS,
                 f"{flood_wrong} random kids were not refused as {FLOOD_CODE}": flood_wrong > 0,
+                f"resource_b looked {figures.fetches} times for keys, {most} at the most": figures.fetches > most,
                 "no honest request was sent": figures.honest.total() == 0,
                 f"honest requests failed: {dict(figures.honest)}": figures.honest.total() != figures.honest[200],
                 f"the auth server was asked {figures.counted} times": figures.counted != 0,
@@ -142,9 +153,17 @@ async def outlive(token: str) -> None:
     await asyncio.sleep(token_payload(token)["exp"] + LEEWAY_SECONDS - now())
 
 
-async def present(stage: Stage, token: str) -> Answer:
-    """Show a token to resource_a."""
-    return await stage.request("GET", f"{stage.addresses.notes}/notes?limit=1", token=token)
+async def present(stage: Stage, token: str, *, reports: bool = False) -> Answer:
+    """Show a token to resource_a, or to resource_b."""
+    path = f"{stage.addresses.reports}/reports/mine" if reports else f"{stage.addresses.notes}/notes?limit=1"
+    return await stage.request("GET", path, token=token)
+
+
+async def looks(stage: Stage) -> int:
+    """How often resource_b has asked the host of the published documents since it started."""
+    answer = await stage.request("GET", f"{stage.addresses.ops(REPORTS_OFFSET)}/trust")
+    (issuer,) = answer.body["issuers"]
+    return int(issuer["attempts"])
 
 
 def outcome(answer: Answer) -> tuple[int, str]:

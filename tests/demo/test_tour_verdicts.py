@@ -46,6 +46,7 @@ ATTACKS = attacks.Figures(
     answers={name: (401, code) for name, code in attacks.EXPECTED.items()},
     flood=Counter({(401, "key_unknown"): 2000}),
     flood_seconds=1.0,
+    fetches=4,
     honest=Counter({200: 100}),
     counted=0,
     sockets=0,
@@ -184,6 +185,7 @@ def test_good_figures_hold(judge: Callable[[Any], Verdict], figures: Any) -> Non
             attacks.judge, ATTACKS, {"answers": ATTACKS.answers | {"expired": (503, "")}}, id="refused-as-an-outage"
         ),
         pytest.param(attacks.judge, ATTACKS, {"answers": {}}, id="nothing-was-tried"),
+        pytest.param(attacks.judge, ATTACKS, {"fetches": 7}, id="a-storm-of-fetches"),
         pytest.param(attacks.judge, ATTACKS, {"flood": Counter({(401, "key_unknown"): 10})}, id="hardly-any-flood"),
         pytest.param(
             attacks.judge,
