@@ -59,6 +59,7 @@ async def rewrap(
     while True:
         with database_errors():
             async with pool.acquire() as conn, conn.transaction():
+                await signing_keys.limit_silence(conn)
                 batch = await signing_keys.not_sealed_under(conn, keks[0].id, except_kids=refused, limit=BATCH)
                 for stored in batch:
                     try:

@@ -17,7 +17,7 @@ from auth_server.keys.planner import Action, Step, plan
 from auth_server.keys.policy import RotationPolicy
 from auth_server.keys.pool import KeyPool, add_ready
 from auth_server.keys.requests import Outcome, Refused
-from auth_server.keys.store import Changing, changing, leading
+from auth_server.keys.store import LOCK_SECONDS, Changing, changing, leading
 from auth_server.storage import signing_keys
 from auth_server.storage.connection import Connection, Pool
 from auth_server.storage.database_clock import database_clock
@@ -163,7 +163,7 @@ class Rotation:
 
     async def _prepare_step(self, conn: Connection, now: int) -> bool:
         """One step towards the first keys; False when none is needed any more."""
-        async with changing(conn) as change:
+        async with changing(conn, silence_seconds=LOCK_SECONDS) as change:
             if not _missing(change.keys):
                 return False
             await self._is_our_kek(conn)

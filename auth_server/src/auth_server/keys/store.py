@@ -66,10 +66,18 @@ class Changing:
 
 
 @contextlib.asynccontextmanager
-async def changing(conn: Connection, *, wait_seconds: float = LOCK_SECONDS) -> AsyncIterator[Changing]:
-    """A transaction in which nobody else changes keys; it ends with the block, and what the block raises undoes it."""
+async def changing(
+    conn: Connection, *, wait_seconds: float = LOCK_SECONDS, silence_seconds: int = signing_keys.SILENCE_SECONDS
+) -> AsyncIterator[Changing]:
+    """A transaction in which nobody else changes keys; it ends with the block, and what the block raises undoes it.
+
+    Args:
+        conn: a connection.
+        wait_seconds: how long to wait for the lock.
+        silence_seconds: how long the block may ask the database nothing before that gives up on it.
+    """
     async with conn.transaction():
-        await signing_keys.lock(conn, timeout=wait_seconds)
+        await signing_keys.lock(conn, timeout=wait_seconds, silence_seconds=silence_seconds)
         yield Changing(conn, await signing_keys.locked_keys(conn))
 
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 LOCK_ID: Final = 0x6661_7273_6B65_7973
 """Of the advisory lock under which keys are changed: "farskeys"."""
 
+SILENCE_SECONDS: Final = 10
+"""How long who has locked keys may ask nothing before the database ends it and lets the others on. A process that is
+stopped, or cut off, would hold up every replica and the operator who revokes; and what it had decided would be stored
+as of a moment that is long past. Between two statements of a change lie milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
@@ -111,6 +116,12 @@ NOT_SEALED_UNDER = f"""
        FOR UPDATE
 """  # noqa: S608 - no input in it
 
+LOCK = "SELECT pg_advisory_xact_lock($1), set_config('idle_in_transaction_session_timeout', $2, true)"
+TRY_LOCK = """
+    SELECT pg_try_advisory_xact_lock($1), set_config('idle_in_transaction_session_timeout', $2, true)
+"""
+LIMIT_SILENCE = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)"
+
 COUNT_NOT_SEALED_UNDER = "SELECT count(*) FROM signing_keys WHERE kek_id <> $1"
 
 RESEAL = """
@@ -118,15 +129,26 @@ RESEAL = """
 """
 
 
-async def lock(conn: Connection, *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's own, per statement
-    """Be the only one to change keys until the transaction ends; wait at most ``timeout`` seconds for it."""
-    await conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK_ID, timeout=timeout)
+async def lock(conn: Connection, *, timeout: float, silence_seconds: int = SILENCE_SECONDS) -> None:  # noqa: ASYNC109 - asyncpg's own, per statement
+    """Be the only one to change keys until the transaction ends; wait at most ``timeout`` seconds for it.
+
+    Args:
+        conn: a connection in a transaction.
+        timeout: in seconds.
+        silence_seconds: see `SILENCE_SECONDS`; longer for who makes a key meanwhile.
+    """
+    await conn.execute(LOCK, LOCK_ID, _milliseconds(silence_seconds), timeout=timeout)
 
 
 async def try_lock(conn: Connection) -> bool:
     """The same lock if nobody has it; never waits."""
-    got: bool = await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK_ID)
+    got: bool = await conn.fetchval(TRY_LOCK, LOCK_ID, _milliseconds(SILENCE_SECONDS))
     return got
+
+
+async def limit_silence(conn: Connection) -> None:
+    """The same limit, `SILENCE_SECONDS`, for a transaction that locks rows and does not take the lock."""
+    await conn.execute(LIMIT_SILENCE, _milliseconds(SILENCE_SECONDS))
 
 
 async def list_all(conn: Connection) -> tuple[StoredKey, ...]:
@@ -213,6 +235,10 @@ async def count_not_sealed_under(conn: Connection, kek_id: str) -> int:
 async def reseal(conn: Connection, stored: StoredKey) -> None:
     """Store what is sealed anew."""
     await conn.execute(RESEAL, stored.kid, stored.sealed_private_key, stored.sealed_public_key, stored.kek_id)
+
+
+def _milliseconds(seconds: int) -> str:
+    return str(seconds * 1000)
 
 
 def _record(row: "asyncpg.Record") -> StoredKey:

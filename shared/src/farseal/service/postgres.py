@@ -31,6 +31,7 @@ _UNREACHABLE: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby after a failover
+    asyncpg.IdleInTransactionSessionTimeoutError,  # this process was stopped in the middle of a transaction
 )
 _REFUSING: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
