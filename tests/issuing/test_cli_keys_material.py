@@ -266,3 +266,11 @@ def test_what_is_not_our_document_is_not_believed(sealing, document, reason) -> 
     sealing.env["AUTH_SERVER_ISSUER"] = ISSUER
     assert reason in sealing.refused("keys", "recover", "-", "--yes", input=document)
     assert (sealing.json("keys", "list"), sealing.json("audit")) == ([], [])
+
+
+def test_a_hostile_document_commands_no_terminal(sealing) -> None:
+    """The issuer that a document names is anybody's text; it is shown so that it can be read, and does nothing."""
+    sealing.env["AUTH_SERVER_ISSUER"] = ISSUER
+    said = sealing.refused("keys", "recover", "-", "--yes", input=published(issuer="https://\x1b]0;owned\x07\r\u202e"))
+    assert "is that of the issuer" in said
+    assert all(char.isprintable() or char == "\n" for char in said)

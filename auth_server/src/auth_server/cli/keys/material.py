@@ -185,7 +185,7 @@ def recover(file: Path, *, lost_kek: bool, yes: bool, reason: str | None, who: s
 
     found = in_database(work)
     if isinstance(found, Refused):
-        raise Refusal(found.reason)
+        raise Refusal(harmless(found.reason))
     for warning in found.warnings:
         click.echo(f"{click.style('Warning', fg='yellow', bold=True)}: {warning}.", err=True)
     done(
