@@ -127,6 +127,17 @@ async def test_a_directory_behind_a_link_is_written_to(tmp_path: Path) -> None:
     assert outside.read_text() == "not ours"
 
 
+@pytest.mark.parametrize("name", ["jwks.json", "oauth-authorization-server.json"])
+async def test_a_named_pipe_in_the_place_of_a_document_is_replaced(tmp_path: Path, name: str) -> None:
+    """Nobody will ever write to it: who waited for that would publish nothing more, even after it was removed."""
+    await Publisher(tmp_path).publish(DOCUMENTS, now=NOW)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    async with asyncio.timeout(5):
+        await Publisher(tmp_path).publish(DOCUMENTS, now=NOW)
+    assert {(tmp_path / one.name).read_bytes() for one in DOCUMENTS} == {one.body for one in DOCUMENTS}
+
+
 KILLED = """
 import asyncio, os, sys
 from pathlib import Path

@@ -4,10 +4,11 @@ import contextlib
 import fcntl
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _MODE: Final = 0o644
 _DIRECTORY_MODE: Final = 0o755
@@ -55,13 +56,13 @@ def taking_turns(directory: Path) -> Iterator[None]:
 
 
 def read(path: Path, most: int) -> bytes:
-    """The first ``most`` bytes of a file.
+    """The first ``most`` bytes of a file; none of what is no file and would be waited for, as a named pipe.
 
     Raises:
         OSError: it cannot be read; `FileNotFoundError` where there is none.
     """
-    with path.open("rb") as file:
-        return file.read(most)
+    with _opened(path) as file:
+        return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
 
 
 def confirmed_at(directory: Path, bodies: Mapping[str, bytes]) -> int | None:
@@ -69,7 +70,7 @@ def confirmed_at(directory: Path, bodies: Mapping[str, bytes]) -> int | None:
     moments = []
     for name, body in bodies.items():
         try:
-            with (directory / name).open("rb") as file:
+            with _opened(directory / name) as file:
                 if (directory / name).is_symlink() or file.read(len(body) + 1) != body:
                     return None
                 moments.append(int(os.fstat(file.fileno()).st_mtime))
@@ -110,6 +111,11 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """For reading, without waiting for who writes."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
 
 
 def _remove_leftovers(path: Path) -> None:
