@@ -120,6 +120,34 @@ def test_what_cannot_be_signed_with_is_not_imported(sealing, make, reason) -> No
     assert (sealing.json("keys", "list"), sealing.json("audit")) == ([], [])
 
 
+def of_factors(p: int, q: int) -> bytes:
+    """A key that OpenSSL calls valid."""
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(65537, p * q)
+    )
+    return pem(numbers.private_key())
+
+
+def close_factors() -> bytes:
+    """Of a key whose second factor is the next prime after the first."""
+    p = stock.take().private_numbers().p
+    return of_factors(p, next(q for q in range(p + 2, 2 * p, 2) if pow(2, q - 1, q) == 1 and (q - 1) % 65537))
+
+
+def short_factor() -> bytes:
+    """Of a key of 2048 bits with a factor of 512."""
+    short, long = (rsa.generate_private_key(65537, bits).private_numbers().p for bits in (1024, 3072))
+    return of_factors(long, short)
+
+
+@pytest.mark.parametrize("make", [close_factors, short_factor])
+def test_a_key_whose_factors_are_easily_found_is_not_imported(sealing, make) -> None:
+    """OpenSSL has nothing against it, and whoever reads the published half could sign (FIPS 186-5 appendix A.1.3)."""
+    assert "easily found" in sealing.refused("keys", "import", "-", input=make())
+    assert (sealing.json("keys", "list"), sealing.json("audit")) == ([], [])
+
+
 def test_a_key_is_not_typed_where_it_would_be_seen(sealing, monkeypatch, tmp_path) -> None:
     """A terminal would show it; a file that is not there is named."""
     monkeypatch.setattr(prompts, "is_interactive", lambda: True)
