@@ -184,6 +184,10 @@ async def test_who_can_write_to_the_database_alone_slips_no_key_in(restored: Res
             await replica.close()
 
 
+def _key(n: str) -> dict[str, str]:
+    return PublicKey(n, "AQAB").jwk()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -194,7 +198,26 @@ async def test_who_can_write_to_the_database_alone_slips_no_key_in(restored: Res
         pytest.param(lambda said: said["farseal"]["revoked"].append("x"), "none of ours", id="odd-kid"),
         pytest.param(lambda said: said["keys"][0].update(n="AQAB"), "thumbprint", id="another-key"),
         pytest.param(
-            lambda said: said["keys"].append(PublicKey("A" * 100, "AQAB").jwk()), "size or exponent", id="short"
+            lambda said: said["keys"].append(PublicKey("A" * 100, "AQAB").jwk()), "verifiers refuse", id="short"
+        ),
+        pytest.param(lambda said: said["keys"].append(_key("Y" + "A" * 341)), "verifiers refuse", id="even"),
+        pytest.param(
+            lambda said: said["keys"].append(_key("A" * 42 + "x" * 340 + "E")), "verifiers refuse", id="long-zero"
+        ),
+        pytest.param(lambda said: said["keys"].append(_key("\x1b" * 342)), "verifiers refuse", id="no-base64url"),
+        pytest.param(lambda said: said["keys"].append(said["keys"][0]), "twice", id="twice"),
+        pytest.param(
+            lambda said: said["keys"].extend(_key(f"Y{number:0>340}E") for number in range(128)),
+            "more than 128",
+            id="keys-without-number",
+        ),
+        pytest.param(
+            lambda said: said["farseal"].update(revoked=[f"{number:0>43}" for number in range(1025)]),
+            "more than 1024 that are revoked",
+            id="more-revoked-than-verifiers-take",
+        ),
+        pytest.param(
+            lambda said: said["farseal"].update(sequence=2**53 - 2), "leaves no room", id="the-last-number-but-one"
         ),
     ],
 )

@@ -8,12 +8,14 @@ believed, as verifiers believed it.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from auth_server.keys import lifecycle
+from auth_server.keys.keyring import MAX_REVOKED
 from auth_server.keys.lifecycle import Key, KeyState, active, in_state
 from auth_server.keys.lost_kek import give_up
 from auth_server.keys.opening import Keks, seal_public
+from auth_server.keys.policy import MAX_PUBLISHED_KEYS
 from auth_server.keys.public_key import PublicKey
 from auth_server.keys.requests import Refused
 from auth_server.keys.store import Changing, changing
@@ -23,9 +25,17 @@ from auth_server.storage.connection import Connection
 from auth_server.storage.signing_keys import StoredKey
 from auth_server.terms import ACCESS_TOKEN_SECONDS
 from farseal.clock import at
+from farseal.encoding import EncodingError, b64url_decode
 
 if TYPE_CHECKING:
     from auth_server.keys.policy import RotationPolicy
+
+MAX_KEYS: Final = 4 * MAX_PUBLISHED_KEYS
+"""In a document. They are published beside those that are here, and verifiers take no set of more than 1,024."""
+
+MAX_SEQUENCE: Final = 2**52
+"""Of a document. Changes of keys never count so far; above it they would soon be at the end of the numbers, where no
+key can be revoked any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +204,25 @@ async def _enter(change: Changing, found: Recovered, before: int, *, actor: str,
 
 
 def _faults(published: PublishedSet) -> Iterator[str]:
-    """Why a document that could be read must not be believed all the same."""
+    """Why a document that could be read must not be believed all the same: what follows it would be refused."""
+    if published.sequence > MAX_SEQUENCE:
+        yield "its sequence leaves no room for the changes to come"
+    if len(published.kids) != len(published.keys):
+        yield "it has a key twice"
+    if len(published.keys) > MAX_KEYS or len(published.revoked) > MAX_REVOKED:
+        yield f"it has more than {MAX_KEYS} keys, or more than {MAX_REVOKED} that are revoked"
     for key in published.keys:
-        if key.e != "AQAB" or not 2048 <= key.bits <= 8192:
-            yield f"key {key.kid} is of a size or exponent that verifiers refuse"
+        if not _is_taken(key):
+            yield f"key {key.kid} is of a size, exponent or spelling that verifiers refuse"
     if any(not re.fullmatch(r"[A-Za-z0-9_-]{43}", kid) for kid in published.revoked):
         yield "a revoked kid is none of ours"
+
+
+def _is_taken(key: PublicKey) -> bool:
+    """Whether verifiers take the key (RFC 7518 section 6.3.1: the fewest octets, in base64url of one spelling)."""
+    try:
+        octets = b64url_decode(key.n)
+    except EncodingError:
+        return False
+    modulus = int.from_bytes(octets)
+    return key.e == "AQAB" and octets[:1] != b"\0" and modulus & 1 == 1 and 2048 <= modulus.bit_length() <= 8192
