@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import asyncpg
@@ -262,6 +263,19 @@ async def test_a_replica_signs_for_its_lease_and_no_longer(replica: Replica) -> 
     assert int(refused.value.headers["Retry-After"]) >= 1
     await replica.keyring.refresh()
     assert replica.keyring.active_key()
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="the monotonic clock of this system never stops")
+async def test_the_lease_runs_out_while_the_machine_sleeps(pool: Pool, monkeypatch) -> None:
+    """A laptop or a virtual machine that wakes up days later signs with no key that may be gone by now."""
+    await prepared(pool)
+    keyring = Keyring(pool, (KEK,), POLICY)
+    await keyring.refresh()
+    assert keyring.active_key()
+    read, slept = time.clock_gettime, {time.CLOCK_BOOTTIME: POLICY.lease_seconds + 1}
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: read(clock) + slept.get(clock, 0))
+    with pytest.raises(KeysUnconfirmed):
+        keyring.active_key()
 
 
 async def test_a_look_that_finds_no_usable_key_does_not_renew_the_lease(replica: Replica, pool: Pool) -> None:

@@ -32,6 +32,15 @@ _LOOKS: Final = 3
 """At the database before giving up: each one more is lost to a key that was replaced in just that moment."""
 
 
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _awake_or_not() -> float:
+    """Seconds of a clock that nobody sets. `time.monotonic` stands still while a Linux machine sleeps: one that wakes
+    up after days would go on with its lease, and sign with a key that is long gone."""
+    return time.clock_gettime(_CLOCK)
+
+
 class KeysUnconfirmed(ProblemError):  # noqa: N818 - a state of the world, as DatabaseUnavailable is
     """The keys in memory may be out of date: nothing is signed until the database has been read. 503, Retry-After."""
 
@@ -76,11 +85,11 @@ class Keyring:
         pool: of the database.
         keks: open the keys.
         policy: gives the lease and the longest life of a token.
-        monotonic: seconds of a clock that is never set.
+        monotonic: seconds of a clock that is never set, and goes on while the machine sleeps.
     """
 
     def __init__(
-        self, pool: Pool, keks: Keks, policy: RotationPolicy, *, monotonic: Callable[[], float] = time.monotonic
+        self, pool: Pool, keks: Keks, policy: RotationPolicy, *, monotonic: Callable[[], float] = _awake_or_not
     ) -> None:
         self._pool = pool
         self._keks = keks
