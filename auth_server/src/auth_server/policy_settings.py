@@ -50,7 +50,8 @@ class PolicySettings:
         "The most that any verifier forgives at the exp of a token", unit="seconds", default=300, parse=seconds(0, 3600)
     )
     clock_skew_seconds: int = setting(
-        "The most by which any two clocks differ; past it a replica rotates nothing",
+        "The most by which any clock is off the right time, for which the database's stands; past it a replica rotates "
+        "nothing",
         unit="seconds",
         default=30,
         parse=seconds(1, 3600),
