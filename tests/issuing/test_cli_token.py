@@ -29,7 +29,7 @@ def prepared(database_url, tmp_path_factory):
 
     async def fill() -> None:
         async with accounts_pool(database_url) as pool:
-            await Replica(pool, keks=(read_kek(kek_file),)).rotation.prepare(now=NOW)
+            await Replica(pool, keks=(read_kek(kek_file),)).rotation.prepare()
             async with pool.acquire() as conn:
                 await add_resource(conn, NOTES, "notes:read", "notes:write", claims={"org_id": "org_id"})
                 await add_user(conn, "alice", attributes={"org_id": "acme"}, may={NOTES: ("notes:read",)})

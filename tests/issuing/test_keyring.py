@@ -44,7 +44,7 @@ async def pool(dsn: str):
 async def prepared(pool: Pool, kek: Kek = KEK) -> Keyring:
     """The first keys, made if they are missing, and loaded."""
     replica = Replica(pool, keks=(kek,))
-    await replica.rotation.prepare(now=NOW)
+    await replica.rotation.prepare()
     await replica.keyring.refresh()
     replica.signer.close()
     return replica.keyring
@@ -88,7 +88,7 @@ async def test_keys_are_made_and_opened_off_the_event_loop(pool: Pool, monkeypat
     monkeypatch.setattr(generation, "generate", watched(generation.generate))
     monkeypatch.setattr(generation, "from_der", watched(generation.from_der))
     keys = KeyPool(pool, (KEK,), POLICY, bits=2048, actor="test")
-    await Rotation(pool, (KEK,), keys, POLICY, actor="test").prepare(now=NOW)
+    await Rotation(pool, (KEK,), keys, POLICY, actor="test").prepare()
     await Keyring(pool, (KEK,), POLICY).refresh()
     assert len(threads) >= 4
     assert threading.current_thread() not in threads

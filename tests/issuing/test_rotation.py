@@ -150,6 +150,22 @@ async def test_a_clock_too_far_off_plans_nothing(replica: Replica, pool, ahead: 
     assert replica.keyring.active_key()
 
 
+async def test_a_start_under_a_wrong_clock_does_not_put_off_the_rotations(pool, monkeypatch) -> None:
+    """A machine without a clock of its own starts first, in another year; the next one rotates when it should."""
+    wrong, right = Replica(pool, time=Time(NOW + 365 * 86400)), Replica(pool)
+    monkeypatch.setattr(wrong.rotation, "_reference", right.time.reference)
+    try:
+        await wrong.start()
+        await right.start()
+        first = right.keyring.active_key().kid
+        await right.turn()
+        await right.turn(POLICY.rotation_seconds)
+        assert right.keyring.active_key().kid != first
+    finally:
+        await wrong.close()
+        await right.close()
+
+
 async def test_two_leaders_at_once_take_each_step_once(pool) -> None:
     """Ticks at the same moment, over and over: every activation and announcement happens once."""
     time = Time()

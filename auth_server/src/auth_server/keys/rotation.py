@@ -65,10 +65,12 @@ class Rotation:
         self.clock_difference: float = 0.0
         """Seconds by which this clock was ahead of the database's at the last look."""
 
-    async def prepare(self, *, now: int) -> None:
+    async def prepare(self) -> None:
         """Make the keys that are missing, once among all replicas: one that signs and one that is announced.
 
-        The replica that takes the lock first generates; the others wait, look again and find nothing missing.
+        The replica that takes the lock first generates; the others wait, look again and find nothing missing. Their
+        moments are those of the database: a start is not refused because the clock of this machine is wrong, and a key
+        that signs since next year would be replaced a rotation after that.
 
         Raises:
             KeyringError: the key that signs does not open: nothing is added under another KEK.
@@ -78,7 +80,7 @@ class Rotation:
             async with self._pool.acquire() as conn:
                 if not _missing(await signing_keys.keys(conn)):
                     return
-                while await self._prepare_step(conn, now):
+                while await self._prepare_step(conn):
                     pass
 
     async def tick(self, now: int) -> tuple[Step, ...] | None:
@@ -161,12 +163,13 @@ class Rotation:
             self.problem = self._held()
         return self.problem is not None
 
-    async def _prepare_step(self, conn: Connection, now: int) -> bool:
+    async def _prepare_step(self, conn: Connection) -> bool:
         """One step towards the first keys; False when none is needed any more."""
         async with changing(conn, silence_seconds=LOCK_SECONDS) as change:
             if not _missing(change.keys):
                 return False
             await self._is_our_kek(conn)
+            now = int(await self._reference(conn))
             step = next(step for step in plan(change.keys, self._policy, now) if step.action is not Action.DROP)
             if step.action is Action.MAKE:
                 stored = await self._keys.make(now=now)

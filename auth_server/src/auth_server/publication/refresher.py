@@ -134,7 +134,7 @@ class Refresher:
             KeyringError: stored keys cannot be used.
             DatabaseUnavailable: the database cannot be reached.
         """
-        await self._rotation.prepare(now=self._clock())
+        await self._rotation.prepare()
         await self._keyring.refresh()
         await self._publish_current(START_PATIENCE_SECONDS)
         await self._confirm()
