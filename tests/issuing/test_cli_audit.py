@@ -124,7 +124,7 @@ def test_text_of_the_database_reaches_no_terminal_as_it_is(cli, words, monkeypat
     cli.run("keys", "revoke", kid("bad"), "--reason", "drill", "--yes")
 
     async def write(conn) -> None:
-        await conn.execute("UPDATE signing_keys SET revoked_reason = $1 WHERE state = 'revoked'", HOSTILE)
+        await conn.execute("UPDATE signing_keys SET revoked_reason = $1, kek_id = $1 WHERE state = 'revoked'", HOSTILE)
         after = {"state": HOSTILE, HOSTILE: HOSTILE, "gone_at": 10**300, "warnings": [HOSTILE]}
         await audit.append(conn, at=at(moment), actor=HOSTILE, action=HOSTILE, kid=HOSTILE, reason=HOSTILE, after=after)
         await audit.append(conn, at=at(moment), actor="x", action="x", after={"warnings": HOSTILE, "state": [HOSTILE]})

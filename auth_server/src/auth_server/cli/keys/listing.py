@@ -148,7 +148,7 @@ def _terminal_row(one: StoredKey, policy: RotationPolicy, now: int) -> tuple[obj
     moments = [f"{words[name]:<{width}} {body[name]:%Y-%m-%d %H:%M:%SZ}" for name in words if body[name] is not None]
     if one.revoked_reason is not None:
         moments.append(harmless(one.revoked_reason))
-    made_of = f"{one.bits or '?'} bits, KEK {one.kek_id or '-'}"
+    made_of = f"{one.bits or '?'} bits, KEK {harmless(one.kek_id or '-')}"
     return ((one.kid, made_of), one.state, duration_words(body["age_seconds"]), one.signatures, moments)
 
 

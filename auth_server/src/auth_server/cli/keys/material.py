@@ -77,7 +77,7 @@ def rewrap(*, reason: str | None, who: str | None, as_json: bool) -> None:
         },
     )
     if failed:
-        lines = "\n".join(f"{kid}, sealed under KEK {old}" for kid, old in failed.items())
+        lines = "\n".join(f"{kid}, sealed under KEK {harmless(old or '-')}" for kid, old in failed.items())
         raise Refusal(
             "not moved, for these open under none of the given KEKs; name their file in AUTH_SERVER_OLD_KEK_FILES and "
             f"run it again\n{lines}"
