@@ -14,8 +14,9 @@ MAX_DELTA_SECONDS: Final = 2**31
 """Larger delta-seconds mean this (RFC 9111 section 1.2.2)."""
 
 _DELTA: Final = re.compile(r"[0-9]{1,64}")
-# One directive (RFC 9111 section 5.2): a comma inside of a quoted argument separates nothing.
-_DIRECTIVE: Final = re.compile(r'\s*([^\s=,;"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*+)"|([^\s,;"]*)))?\s*(?:,|$)')
+# One directive (RFC 9111 section 5.2): a comma inside of a quoted argument separates nothing. Nothing that was matched
+# is given back: two runs of blanks side by side would share them out in every way there is, on the event loop.
+_DIRECTIVE: Final = re.compile(r'\s*+([^\s=,;"]++)\s*+(?:=\s*+(?:"((?:[^"\\]|\\.)*+)"|([^\s,;"]*+)))?+\s*+(?:,|$)')
 # Only the form that RFC 9110 section 5.6.7 lets anybody send; the parser alone would read far more.
 _HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
 
