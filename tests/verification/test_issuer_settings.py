@@ -7,6 +7,7 @@ import pytest
 from farseal.environment import SettingsError
 from farseal.settings import IssuerSettings, TrustSettings, source_of
 from farseal.sources import DirectoryWorker, HttpWorker
+from farseal.sources.keeper import Moment, Refused
 from farseal.verify import IssuerExpectations
 from tests.support.tokens import ISSUER, NOTES
 
@@ -62,6 +63,15 @@ def test_several_issuers_come_from_a_file(tmp_path) -> None:
     }
     workers = source_of(settings).status().workers
     assert {issuer: state.origin for issuer, state in workers.items()} == {ISSUER: "/trust", OTHER: KEYS}
+
+
+def test_the_query_of_an_address_is_told_to_nobody(caplog) -> None:
+    """Some hosts of files take signatures in it; the log and the report have the address without."""
+    settings = TrustSettings(issuer=ISSUER, audience=NOTES, trust_url=f"{KEYS}?signature=secret")
+    source = source_of(settings)
+    source._keeper.learn(ISSUER, Refused("broken"), Moment(0, 0.0))
+    assert f"published documents in {KEYS} are not taken: broken" in caplog.text
+    assert settings.trusted[0].origin == source.status().workers[ISSUER].origin == KEYS
 
 
 def test_several_issuers_are_given_in_code() -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from farseal.claims import MAPPABLE_CLAIMS
 from farseal.environment import SettingsError
 from farseal.identifiers import issuer_identifier, resource_identifier
-from farseal.sources.address import AddressError, AddressPolicy
+from farseal.sources.address import AddressError, AddressPolicy, shown
 from farseal.verify import IssuerExpectations
 
 MAX_CLAIM_CHARACTERS = 256
@@ -46,10 +46,12 @@ class IssuerSettings:
 
     @property
     def origin(self) -> str | None:
-        """Where the documents are, in words for people."""
+        """Where the documents are, in words for people: logs and the report of a service."""
         if self.discovery:
             return f"the metadata of {self.issuer}"
-        return str(self.trust_directory) if self.trust_directory is not None else self.trust_url
+        if self.trust_url is not None:
+            return shown(self.trust_url)
+        return None if self.trust_directory is None else str(self.trust_directory)
 
     @property
     def fetched(self) -> bool:
