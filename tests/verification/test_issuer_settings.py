@@ -124,6 +124,21 @@ def test_what_contradicts_itself_is_told(environ, named) -> None:
     assert [fault.split(":")[0] for fault in refused.value.faults] == [f"FARSEAL_{name}" for name in named]
 
 
+def test_several_issuers_are_fetched_in_time_as_well(tmp_path) -> None:
+    """In the file and in code; one that is read from a directory is not fetched at all."""
+    early = {"FARSEAL_STALE_AFTER_SECONDS": "200", "FARSEAL_REFUSE_AFTER_SECONDS": "300"}
+    with pytest.raises(SettingsError, match="FARSEAL_REFRESH_CEILING_SECONDS: must be less than"):
+        from_file(tmp_path, TWO, **early)
+    with pytest.raises(SettingsError, match="FARSEAL_REFRESH_CEILING_SECONDS: must be less than"):
+        TrustSettings(
+            audience=NOTES,
+            issuers=(IssuerSettings(issuer=OTHER, discovery=True),),
+            stale_after_seconds=200,
+            refuse_after_seconds=300,
+        )
+    assert from_file(tmp_path, TWO.partition("\n\n")[0], **early).refuse_after_seconds == 300
+
+
 def test_an_http_host_is_allowed_by_name() -> None:
     """A neighbour in the same pod, say."""
     settings = TrustSettings.from_environ(

@@ -11,7 +11,8 @@ from farseal.environment import SettingsError, broken_rules, load, path, rule, s
 from farseal.environment.variables import gather, read_text
 from farseal.identifiers import issuer_identifier, quotable, resource_identifier
 from farseal.settings.issuer import IssuerSettings
-from farseal.settings.origins import ORIGINS, PREFIX, OriginSettings, issuers_of
+from farseal.settings.issuers_file import read_issuers
+from farseal.settings.origins import ORIGINS, PREFIX, OriginSettings, addresses, issuers_of
 from farseal.trust import AgeLimits
 from farseal.verify import Expectations
 
@@ -91,10 +92,13 @@ class TrustSettings(OriginSettings):
             raise SettingsError(missing)
         return settings
 
-    @rule("trust_url", "trust_discovery", "refresh_ceiling_seconds", "refuse_after_seconds")
+    @rule(*ORIGINS, "issuers", "trust_http_hosts", "refresh_ceiling_seconds", "refuse_after_seconds")
     def refreshed_in_time(self) -> Iterator[str]:
         """Documents are fetched again before they are refused for their age."""
-        fetched = self.trust_url is not None or self.trust_discovery
+        several = self.issuers
+        if self.issuers_file is not None:
+            several, _ = read_issuers(self.issuers_file, addresses(self.trust_http_hosts))
+        fetched = self.trust_url is not None or self.trust_discovery or any(one.fetched for one in several)
         if fetched and self.refresh_ceiling_seconds >= self.refuse_after_seconds:
             yield f"REFRESH_CEILING_SECONDS: must be less than {PREFIX}REFUSE_AFTER_SECONDS"
 
