@@ -205,6 +205,15 @@ def table(**members: str) -> str:
             table(trust_url='"http://other.example/keys"'), ["issuer 1: trust_url: must be https"], id="not-secure"
         ),
         pytest.param(
+            table(trust_url='""', discovery="false"), ["issuer 1: trust_url: must be an https URL"], id="empty-address"
+        ),
+        pytest.param(
+            table(trust_directory='""'), ["issuer 1: trust_directory: must not be empty"], id="empty-directory"
+        ),
+        pytest.param(
+            table(trust_directory='"/a\\u0000b"'), ["issuer 1: trust_directory: must be a path"], id="no-path"
+        ),
+        pytest.param(
             table(trust_url=f'"{KEYS}"') + table(trust_url=f'"{KEYS}"'), [f"{OTHER}: must be there once"], id="twice"
         ),
         pytest.param(

@@ -66,7 +66,7 @@ class IssuerSettings:
         """Why its keys must not be fetched from where they are, or None."""
         try:
             if self.fetched:
-                addresses.check(self.trust_url or self.issuer)
+                addresses.check(self.issuer if self.trust_url is None else self.trust_url)
         except AddressError as error:
             return f"{'issuer' if self.discovery else 'trust_url'}: {error}"
         return None
@@ -83,6 +83,8 @@ class IssuerSettings:
                     yield f"{name}: {error}"
         if (self.trust_directory is not None) + (self.trust_url is not None) + self.discovery > 1:
             yield "trust_directory: must not be set together with another of trust_url and discovery"
+        if self.trust_directory is not None and "\0" in str(self.trust_directory):
+            yield "trust_directory: must be a path, which has no NUL"
         for ours, theirs in self.claims.items():
             if ours not in MAPPABLE_CLAIMS:
                 yield f"claims: must map {', '.join(MAPPABLE_CLAIMS)} only, not {ascii(ours)[:60]}"

@@ -104,6 +104,9 @@ def _issuer(table: object) -> IssuerSettings | tuple[str, ...]:
     if not {"trust_directory", "trust_url"} & table.keys() and table.get("discovery", False) is False:
         faults.append("one of trust_directory, trust_url and discovery must be set")
     if "trust_directory" in values:
+        if not values["trust_directory"]:
+            # It would be the directory in which the service happens to be started.
+            faults.append("trust_directory: must not be empty")
         values["trust_directory"] = Path(values["trust_directory"])
     try:
         # With another name in place of a missing or mistyped one, so that the rest of its faults are told as well.
