@@ -239,6 +239,48 @@ async def test_a_worker_that_breaks_at_the_start_leaves_nothing_running(tmp_path
         Sources(keeper, (good, good))
 
 
+async def test_a_start_that_is_cancelled_leaves_no_worker_running(tmp_path) -> None:
+    """Not even those that had started by then, while another one still waited for its issuer."""
+    keeper = TrustKeeper({ISSUER: "a", OTHER: "b"}, AgeLimits())
+
+    class Slow(DirectoryWorker):
+        async def start(self) -> None:
+            await asyncio.sleep(60)
+
+    good = DirectoryWorker(keeper, ISSUER, tmp_path)
+    source = Sources(keeper, (good, Slow(keeper, OTHER, tmp_path)))
+    starting = asyncio.create_task(source.start())
+    await until(lambda: good._tasks)
+    starting.cancel()
+    await asyncio.wait({starting})
+    assert starting.cancelled()
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("farseal-source")]
+
+
+async def test_a_second_start_is_refused_and_ends_nothing(tmp_path) -> None:
+    """Whoever called it holds a source that runs."""
+    keeper = TrustKeeper({ISSUER: "a"}, AgeLimits())
+    worker = DirectoryWorker(keeper, ISSUER, tmp_path)
+    async with Sources(keeper, (worker,)) as source:
+        with pytest.raises(RuntimeError, match="runs already"):
+            await source.start()
+        assert worker._tasks
+
+
+async def test_a_worker_that_gets_no_thread_leaves_nothing_running(tmp_path) -> None:
+    """Python says so with a RuntimeError, which is no second start."""
+    keeper = TrustKeeper({ISSUER: "a", OTHER: "b"}, AgeLimits())
+
+    class Broken(DirectoryWorker):
+        async def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    good = DirectoryWorker(keeper, ISSUER, tmp_path)
+    with pytest.raises(RuntimeError, match="new thread"):
+        await Sources(keeper, (good, Broken(keeper, OTHER, tmp_path))).start()
+    assert not good._tasks
+
+
 def test_an_unknown_key_of_one_issuer_names_that_issuer() -> None:
     """So that nobody else's worker is asked to look."""
     with pytest.raises(KeyUnknownError) as caught:

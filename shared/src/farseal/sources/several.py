@@ -30,6 +30,7 @@ class Sources:
         all_workers = tuple(workers)
         self._keeper = keeper
         self._clock = clock
+        self._started = False
         self._workers = {worker.issuer: worker for worker in all_workers}
         if len(self._workers) != len(all_workers):
             raise ValueError("an issuer has one worker")
@@ -42,19 +43,30 @@ class Sources:
     async def start(self) -> None:
         """Start every worker, all at once, so that a slow origin holds nobody else up.
 
+        Cancelled, or broken by one of them, it stops them all before it ends: nothing runs half.
+
         Raises:
-            RuntimeError: one runs already.
-            Exception: a worker broke while it started, which its contract does not allow; the others are stopped.
+            RuntimeError: they run already.
+            Exception: a worker broke while it started, which its contract does not allow.
         """
-        outcomes = await asyncio.gather(*(worker.start() for worker in self._workers.values()), return_exceptions=True)
-        broken = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if broken:
-            if not isinstance(broken[0], RuntimeError):
-                await self.stop()
-            raise broken[0]
+        if self._started:
+            raise RuntimeError("the source runs already")
+        self._started = True
+        try:
+            outcomes = await asyncio.gather(
+                *(worker.start() for worker in self._workers.values()), return_exceptions=True
+            )
+        except BaseException:
+            await self.stop()
+            raise
+        broken = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None)
+        if broken is not None:
+            await self.stop()
+            raise broken
 
     async def stop(self) -> None:
         """Stop every worker. The snapshot stays."""
+        self._started = False
         await asyncio.gather(*(worker.stop() for worker in self._workers.values()), return_exceptions=True)
 
     async def __aenter__(self) -> Self:
