@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email.utils import formatdate
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from farseal.errors import KeyUnknownError, TrustUnavailableError
-from farseal.sources import HttpSource, Schedule, disk
+from farseal.sources import HttpSource, Schedule, disk, shelf
 from farseal.sources.disk import Copy, CopyError, file_name, read_copy, write_copy
 from farseal.trust import AgeLimits
 from farseal.verify import Expectations, Verifier
@@ -141,6 +142,27 @@ async def test_a_disk_that_takes_nothing_is_counted_and_stops_nothing(server, tm
         await until(lambda: source.disk_failures >= 2)
     assert source.disk_failures >= 2
     assert caplog.text.count("cannot be kept: not a directory") == 1
+
+
+async def test_an_end_that_is_called_off_keeps_no_thread(server, copies, monkeypatch) -> None:
+    """An application that is told twice to end gives back what it holds even so."""
+    released = threading.Event()
+    monkeypatch.setattr(shelf, "write_copy", lambda *_arguments: released.wait(30))
+    server.answer(OURS)
+    source = polling(server.url, copies)
+    await source.start()
+    running = source._worker._running
+    assert running is not None
+    try:
+        stopping = asyncio.create_task(source.stop())
+        await asyncio.sleep(0.05)
+        stopping.cancel()
+        await asyncio.wait({stopping})
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            running.threads.submit(lambda: 1)
+        await until(lambda: not [one for one in asyncio.all_tasks() if one.get_name().startswith("farseal-source")])
+    finally:
+        released.set()
 
 
 async def test_a_full_disk_leaves_the_copy_before(copies, monkeypatch) -> None:

@@ -95,9 +95,11 @@ class DirectoryWorker:
         tasks, self._tasks = self._tasks, ()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._reader is not None:
-            self._reader.shutdown(wait=False)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            if self._reader is not None:
+                self._reader.shutdown(wait=False)
 
     def hint(self) -> None:
         """Look now. A look reads no file that has not changed, and hints within `HINT_SECONDS` are one."""

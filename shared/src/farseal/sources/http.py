@@ -138,11 +138,13 @@ class HttpWorker:
         if task is None or running is None:
             return
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await running.shelf.close()
-        self._disk_failures += running.shelf.failures
-        running.threads.shutdown(wait=False, cancel_futures=True)
-        self._looking = False
+        try:
+            await asyncio.gather(task, return_exceptions=True)
+            await running.shelf.close()
+        finally:
+            self._disk_failures += running.shelf.failures
+            running.threads.shutdown(wait=False, cancel_futures=True)
+            self._looking = False
 
     def hint(self) -> None:
         """Look now rather than later, if the bucket still has a permit.

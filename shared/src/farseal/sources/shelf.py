@@ -78,8 +78,10 @@ class Shelf:
     async def close(self) -> None:
         """Let what is being written come to its end, for a moment."""
         if self._task is not None:
-            await asyncio.wait({self._task}, timeout=CLOSE_SECONDS)
-            self._task.cancel()
+            try:
+                await asyncio.wait({self._task}, timeout=CLOSE_SECONDS)
+            finally:
+                self._task.cancel()
 
     def _later(self, action: Callable[[], None]) -> None:
         self._waiting = action
