@@ -165,6 +165,24 @@ async def test_an_end_that_is_called_off_keeps_no_thread(server, copies, monkeyp
         released.set()
 
 
+async def test_a_disk_that_hangs_keeps_nobody_from_the_issuer(server, copies, monkeypatch, caplog) -> None:
+    """A network mount whose server is gone answers never; the issuer is asked all the same."""
+    released = threading.Event()
+    monkeypatch.setattr(shelf, "LOAD_SECONDS", 0.1)
+    monkeypatch.setattr(shelf, "read_copy", lambda *_arguments: released.wait(30))
+    monkeypatch.setattr(shelf, "write_copy", lambda *_arguments: released.wait(30))
+    server.answer(OURS)
+    try:
+        async with polling(server.url, copies) as source:
+            assert kids(source) == {"first"}
+            assert "is not used: the disk does not answer within 0.1 s" in caplog.text
+            server.answer(NEXT.jwks(issuer=ISSUER, sequence=6))
+            await until(lambda: kids(source) == {"second"})
+            released.set()
+    finally:
+        released.set()
+
+
 async def test_a_full_disk_leaves_the_copy_before(copies, monkeypatch) -> None:
     """Whole or not at all, and no half of a file stays to fill the disk further."""
     write_copy(copies, COPY)

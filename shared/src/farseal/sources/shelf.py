@@ -15,6 +15,9 @@ from farseal.sources.keeper import REMINDER_SECONDS
 RENEWAL_SECONDS: Final = 60
 """A copy of the same keys is written again when its age is younger by this: a minute more is all a crash can cost."""
 
+LOAD_SECONDS: Final = 2.0
+"""What the first look waits for the copy: a disk that hangs must not keep a service from an issuer that answers."""
+
 CLOSE_SECONDS: Final = 2.0
 """What the end waits for a copy that is being written."""
 
@@ -41,7 +44,7 @@ class Shelf:
         self._fault: tuple[str, float] = ("", 0.0)
 
     async def load(self, now: int, limit: int) -> Copy | None:
-        """The copy, if there is one that may be used. One that may not is logged with the reason.
+        """The copy, if one that may be used is read within `LOAD_SECONDS`. One that may not is logged with the reason.
 
         Args:
             now: seconds since the epoch.
@@ -50,12 +53,16 @@ class Shelf:
         if self._directory is None:
             return None
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, read_copy, self._directory, self._issuer, now, limit
-            )
+            async with asyncio.timeout(LOAD_SECONDS):
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._threads, read_copy, self._directory, self._issuer, now, limit
+                )
+        except TimeoutError:
+            fault = f"the disk does not answer within {LOAD_SECONDS:g} s"
         except CopyError as error:
-            _log.warning("the disk copy of the keys of %s is not used: %s", self._issuer, error)
-            return None
+            fault = str(error)
+        _log.warning("the disk copy of the keys of %s is not used: %s", self._issuer, fault)
+        return None
 
     def keep(self, copy: Copy) -> None:
         """Write a copy, unless the one that was written last says as much."""
