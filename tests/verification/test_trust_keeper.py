@@ -343,6 +343,16 @@ def test_a_set_without_a_usable_key_withdraws_what_it_withdraws() -> None:
     assert (set(trust.keys), trust.revoked, told.status.refusal) == ({"second"}, {"first"}, None)
 
 
+def test_sets_that_are_refused_leave_nothing_that_grows() -> None:
+    """An issuer that publishes ever new withdrawals and no key would fill the memory of its verifiers."""
+    told = story()
+    told.found(FIRST.jwks(sequence=7), NOW)
+    for sequence in range(8, 20):
+        told.found(compact_json({"keys": [], "farseal": {"sequence": sequence, "revoked": [f"lost-{sequence}"]}}), NOW)
+    assert told.keeper.snapshot.issuers[ISSUER].revoked == set()
+    assert (told.status.generation, told.status.refused) == (1, 12)
+
+
 def test_a_set_dated_past_the_limit_withdraws_what_it_withdraws() -> None:
     """A copy that lost its dates must not keep a revocation from us."""
     told = story(AgeLimits(10, 100))

@@ -184,7 +184,8 @@ class TrustKeeper:
     def _unfit(self, issuer: str, found: Found, keys: KeySet, now: int) -> str | None:
         """Why a set that is no step back must not replace what is in force, or None.
 
-        What it withdraws is withdrawn even so: refused as a whole, it would leave a stolen key in force.
+        What it withdraws of the keys in force is withdrawn even so: refused as a whole, it would leave a stolen key in
+        force. Other kids are unknown anyway, and remembering those of every set that was refused would have no end.
         """
         if keys.issuer is not None and keys.issuer != issuer:
             return f"{JWKS_FILE}: the key set is of another issuer than {issuer}"
@@ -197,11 +198,9 @@ class TrustKeeper:
         )
         if keys.keys and not too_old:
             return None
-        if trust is not None and not keys.revoked <= trust.revoked:
-            self.snapshot = self.snapshot.with_issuer(replace(trust, revoked=trust.revoked | keys.revoked))
-            _log.warning(
-                "generation %d: %d keys of %s are revoked", self.snapshot.generation, len(keys.revoked), issuer
-            )
+        if trust is not None and (withdrawn := (keys.revoked & trust.keys.keys()) - trust.revoked):
+            self.snapshot = self.snapshot.with_issuer(replace(trust, revoked=trust.revoked | withdrawn))
+            _log.warning("generation %d: %d keys of %s are revoked", self.snapshot.generation, len(withdrawn), issuer)
         if too_old:
             return f"{JWKS_FILE}: dated past the limit of {self._limits.refuse_after} s"
         return f"{JWKS_FILE}: no usable key among {len(keys.skipped)}"
