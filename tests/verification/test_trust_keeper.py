@@ -236,6 +236,15 @@ def test_a_key_that_is_left_out_is_reported(caplog) -> None:
     assert "\u001b" not in caplog.text
 
 
+def test_a_thousand_keys_that_are_left_out_are_no_thousand_lines(caplog) -> None:
+    """Each change of the set would write them again."""
+    told = story()
+    told.found(FIRST.jwks(*({"kty": "EC", "kid": f"curve-{n}"} for n in range(1000))), NOW)
+    lines = [record.getMessage() for record in caplog.records if "not used" in record.getMessage()]
+    assert len(lines) == 6
+    assert lines[-1] == f"995 more keys of {ISSUER} are not used"
+
+
 def test_issuers_are_kept_apart() -> None:
     """One that breaks neither hides nor harms another; what they share is the generation."""
     told = story(issuers=(ISSUER, OTHER))

@@ -18,6 +18,9 @@ from farseal.vocabulary import JWKS_FILE
 REMINDER_SECONDS: Final = 60
 """A fault that stays is logged again this often, and no more."""
 
+NAMED_KEYS: Final = 5
+"""Of a set, those that are not used are logged one by one up to here. A set may hold a thousand; the report has all."""
+
 JUMP_SECONDS: Final = 60
 """Between two looks; a clock that gains or loses more was set, or its machine slept."""
 
@@ -236,8 +239,10 @@ class TrustKeeper:
             )
         )
         _log.info("generation %d: %d keys of %s", self.snapshot.generation, len(keys.keys), issuer)
-        for skipped in keys.skipped:
+        for skipped in keys.skipped[:NAMED_KEYS]:
             _log.warning("key %d of %s (%r) is not used: %s", skipped.position, issuer, skipped.kid, skipped.reason)
+        if (more := len(keys.skipped) - NAMED_KEYS) > 0:
+            _log.warning("%d more keys of %s are not used", more, issuer)
 
     def _age(self, trust: IssuerTrust) -> None:
         # The same keys, published again: no verdict changes, so the generation does not grow.
