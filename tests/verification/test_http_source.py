@@ -211,6 +211,23 @@ async def test_a_304_renews_the_age_as_far_as_it_says(server, body, first, on_30
         assert source.snapshot.generation == 1
 
 
+async def test_a_date_in_the_future_is_no_youth_for_ever(server, tmp_path) -> None:
+    """A publisher whose clock ran ahead and which then stalled would never be seen to age; nor would its copy be."""
+    clock = SetClock()
+    server.answer(OURS, headers={"Last-Modified": http_date(NOW + 10**8)})
+    options = replace(OPTIONS, snapshot_directory=tmp_path)
+    async with HttpSource(server.url, ISSUER, options=options, clock=clock) as source:
+        for _ in range(4):
+            clock.now += 50
+            asked = source.status().workers[ISSUER].attempts
+            await until(lambda asked=asked: source.status().workers[ISSUER].attempts >= asked + 2)
+        assert source.status().ages == {ISSUER: 200}
+        server.answer(b"", 500)
+    async with HttpSource(server.url, ISSUER, options=options, clock=clock) as source:
+        assert source.status().workers[ISSUER].from_disk
+        assert source.status().ages == {ISSUER: 200}
+
+
 async def test_a_server_that_hides_the_date_in_a_304_is_asked_for_the_whole(server) -> None:
     """Go's file server leaves `Last-Modified` out where it has an `ETag`; a heartbeat must not go unseen for that."""
     dated = {"Last-Modified": http_date(NOW - 500)}

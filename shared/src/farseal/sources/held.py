@@ -87,9 +87,10 @@ def is_ours(keys: KeySet) -> bool:
 def dated(answer: Answer, asked_at: int, *, ours: bool) -> int:
     """When the set of an answer was published, in seconds since the epoch.
 
-    One of ours at its ``Last-Modified``; one that has none, or one in the future, and any other when the answer left
-    its server (RFC 9111 section 4.2.3): that is how long ago it was known to be the one in force.
+    One of ours at its ``Last-Modified``, even where that is in the future: the keeper counts it from when it was found,
+    and the same date again makes nothing younger. One that has none, and any other, when the answer left its server
+    (RFC 9111 section 4.2.3): that is how long ago it was known to be the one in force.
     """
-    if ours and answer.last_modified is not None and answer.last_modified <= asked_at:
+    if ours and answer.last_modified is not None:
         return answer.last_modified
     return asked_at - answer.age

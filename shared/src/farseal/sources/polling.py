@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from concurrent.futures import Executor
+from dataclasses import replace
 
 from farseal.clock import Clock
 from farseal.jwks import KeySet
@@ -122,7 +123,9 @@ class Poller:
             return False
         self._held, self._refused = held, b""
         self.from_disk = False
-        self._shelf.keep(held.copy)
+        # A date in the future is kept as when it was found: its age at the next start could not be told otherwise.
+        published_at = self._keeper.snapshot.issuers[self._issuer].published_at
+        self._shelf.keep(replace(held.copy, dated=min(held.copy.dated, published_at)))
         return True
 
     async def restore(self, limit: int) -> None:
