@@ -81,6 +81,30 @@ async def test_it_starts_again_after_it_was_stopped(directory: Path, second: Iss
         assert kids(source) == {"second"}
 
 
+async def test_a_directory_that_hangs_holds_up_no_start(directory: Path, monkeypatch) -> None:
+    """A network mount whose server is gone: the service starts, says so, and takes the keys when it is back."""
+    released = threading.Event()
+    whole = file_source.read_directory
+
+    def hangs(*arguments: Any) -> Any:
+        released.wait(30)
+        return whole(*arguments)
+
+    monkeypatch.setattr(file_source, "START_SECONDS", 0.1)
+    monkeypatch.setattr(file_source, "LATE_SECONDS", 0.2)
+    monkeypatch.setattr(file_source, "read_directory", hangs)
+    try:
+        async with asyncio.timeout(10), DirectorySource(directory, ISSUER) as source:
+            assert kids(source) == set()
+            await until(lambda: source.status().workers[ISSUER].failure is not None, 5)
+            assert source.status().workers[ISSUER].failure == "a look does not come to its end within 0.2 s"
+            released.set()
+            await until(lambda: kids(source) == {"first"}, 5)
+            await until(lambda: source.status().workers[ISSUER].failure is None, 5)
+    finally:
+        released.set()
+
+
 def rename(directory: Path, data: bytes) -> None:
     new = directory / ".jwks.json.new"
     new.write_bytes(data)

@@ -32,6 +32,12 @@ from farseal.trust import AgeLimits
 POLL_SECONDS: Final = 0.5
 """Half of the second within which a change must be in force."""
 
+START_SECONDS: Final = 3.0
+"""The longest that a start waits for the first look: a network mount whose server is gone answers never."""
+
+LATE_SECONDS: Final = 5.0
+"""A look that lasts longer is told as one that failed; it cannot be called off."""
+
 HINT_SECONDS: Final = 0.1
 """Strangers can name unknown keys as often as they like; no more than one look in this time follows from that."""
 
@@ -72,11 +78,14 @@ class DirectoryWorker:
         # A thread of its own: the loop's are shared with whatever the application does in threads, and waits for it.
         self._reader: ThreadPoolExecutor | None = None
         self._last: Reading | None = None
+        self._looking_since: float | None = None
         self._hinted_at = 0.0
         self._state = WorkerState(str(directory))
 
     async def start(self) -> None:
         """Read the directory once, then watch it.
+
+        Returns when the first look has ended or `START_SECONDS` have passed, whatever came of it.
 
         Raises:
             RuntimeError: it runs already.
@@ -84,15 +93,23 @@ class DirectoryWorker:
         if self._tasks:
             raise RuntimeError("the source runs already")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="farseal-source")
-        await self._refresh()
+        looked = asyncio.Event()
         self._tasks = (
-            asyncio.create_task(self._poll(), name="farseal-source-poll"),
+            asyncio.create_task(self._poll(looked), name="farseal-source-poll"),
             asyncio.create_task(self._listen(), name="farseal-source-events"),
         )
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(START_SECONDS):
+                    await looked.wait()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End the watching."""
         tasks, self._tasks = self._tasks, ()
+        self._looking_since = None
         for task in tasks:
             task.cancel()
         try:
@@ -110,14 +127,13 @@ class DirectoryWorker:
 
     def state(self) -> WorkerState:
         """How it is doing."""
+        if self._looking_since is not None and time.monotonic() - self._looking_since >= LATE_SECONDS:
+            return replace(self._state, failure=f"a look does not come to its end within {LATE_SECONDS:g} s")
         return self._state
 
-    async def _poll(self) -> None:
+    async def _poll(self, looked: asyncio.Event) -> None:
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_seconds):
-                    await self._wake.wait()
-            self._wake.clear()
+            self._looking_since = time.monotonic()
             try:
                 await self._refresh()
             except Exception as error:  # noqa: BLE001 - logged below
@@ -125,6 +141,12 @@ class DirectoryWorker:
                 _log.exception("looking at %s failed", self.directory)
                 failures = self._state.failures + 1
                 self._state = replace(self._state, failures=failures, failure=type(error).__name__)
+            self._looking_since = None
+            looked.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._wake.wait()
+            self._wake.clear()
 
     async def _listen(self) -> None:
         """Turn file system events into early looks. Losing them costs promptness and nothing else."""
