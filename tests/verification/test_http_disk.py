@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from farseal.errors import KeyUnknownError, TrustUnavailableError
+from farseal.jwks import MAX_SEQUENCE
 from farseal.sources import HttpSource, Schedule, disk, shelf
 from farseal.sources.disk import Copy, CopyError, file_name, read_copy, write_copy
 from farseal.trust import AgeLimits
@@ -80,6 +81,20 @@ async def test_a_restart_does_not_forget_the_sequence(server, copies) -> None:
         assert kids(source) == {"second"}
         assert (status.rollbacks, status.workers[ISSUER].from_disk) == (1, True)
         assert "sequence 5 is older than 6" in (status.refusal or "")
+
+
+async def test_a_number_that_nothing_can_follow_is_left_behind_with_the_copy(server, copies) -> None:
+    """Who could write one set could otherwise keep every later one out for good, restarts included."""
+    server.answer(NEXT.jwks(issuer=ISSUER, sequence=MAX_SEQUENCE))
+    async with polling(server.url, copies):
+        pass
+    server.answer(OURS)
+    async with polling(server.url, copies) as source:
+        await until(lambda: source.status().rollbacks)
+        assert kids(source) == {"second"}
+    shutil.rmtree(copies)
+    async with polling(server.url, copies) as source:
+        assert kids(source) == {"first"}
 
 
 async def test_a_copy_of_keys_that_were_withdrawn_since_does_not_stay(server, copies) -> None:
