@@ -291,6 +291,20 @@ async def test_a_copy_that_cannot_be_believed_is_refused_with_the_reason(copies,
     assert f"is not used: {reason}" in caplog.text
 
 
+def test_a_copy_of_another_user_is_refused(copies, monkeypatch) -> None:
+    """Who may create files beside ours could write one in its place. Root's own is believed."""
+    write_copy(copies, COPY)
+    file = copies / file_name(ISSUER)
+    if os.geteuid() == 0:
+        os.chown(file, 12_345, -1)
+    monkeypatch.setattr(disk.os, "geteuid", lambda: 54_321)
+    with pytest.raises(CopyError, match="owned by another user"):
+        read_copy(copies, ISSUER, NOW, LIMIT)
+    if os.getuid() == 0:
+        os.chown(file, 0, -1)
+        assert read_copy(copies, ISSUER, NOW, LIMIT) == COPY
+
+
 @pytest.mark.parametrize(
     ("changes", "used"),
     [
