@@ -158,3 +158,16 @@ def test_a_message_names_the_fault_and_where_it_can_the_byte(data, message) -> N
     with pytest.raises(EncodingError) as caught:
         parse_json(data)
     assert str(caught.value) == message
+
+
+def test_awkward_numbers_cost_little_more_than_easy_ones() -> None:
+    """One parser needs a hundred times as long for them, and holds up every other thread meanwhile."""
+
+    def cost(number: bytes) -> float:
+        data = b"[" + b",".join([number] * 20_000) + b"]"
+        began = time.thread_time()
+        assert len(parse_json(data)) == 20_000
+        return time.thread_time() - began
+
+    easy = min(cost(b"1.25") for _ in range(3))
+    assert min(cost(b"1.7976931348623157e-300") for _ in range(3)) < 10 * easy

@@ -8,6 +8,7 @@ and lone surrogates, and so two parsers may see two different tokens (RFC 8725 s
 import json
 import re
 from binascii import a2b_base64, b2a_base64
+from math import isinf
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -78,7 +79,7 @@ def parse_json(data: bytes, *, max_bytes: int = MAX_JSON_BYTES, max_depth: int =
     if data.count(b"{") + data.count(b"[") > max_depth and _depth_exceeds(data, max_depth):
         raise EncodingError(f"JSON is nested deeper than {max_depth} levels")
     try:
-        value = msgspec.json.decode(data)
+        value = _DECODER.decode(data)
         if msgspec.json.encode(value) != data:
             json.loads(data.decode(), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
     except EncodingError:
@@ -104,6 +105,17 @@ def parse_json_object(
     if not isinstance(value, dict):
         raise EncodingError("JSON is not an object")
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError("number out of range")
+    return number
+
+
+_DECODER: Final = msgspec.json.Decoder(float_hook=_finite)
+"""Without the hook msgspec needs 6 us for an awkward number, 0.3 s for a document of them, and lets nobody else run."""
 
 
 def _depth_exceeds(data: bytes, max_depth: int) -> bool:
