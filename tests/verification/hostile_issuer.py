@@ -62,6 +62,7 @@ class Server:
             self.behaviour = asked
             self.requests = self.conditional = self.sent = 0
             self.paths = []
+            self.fields = {}
         await self.send(writer, json.dumps(figures).encode() + b"\n", count=False)
 
     async def send(self, writer: asyncio.StreamWriter, data: bytes, *, count: bool = True) -> None:

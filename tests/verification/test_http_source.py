@@ -121,6 +121,7 @@ async def test_a_request_says_nothing_but_what_it_asks_for(server, monkeypatch) 
     server.answer(FOREIGN, headers={"Set-Cookie": "a=b; Path=/"})
     async with HttpSource(server.url, ISSUER, options=OPTIONS, clock=lambda: NOW) as source:
         await until(lambda: source.status().workers[ISSUER].attempts >= 3)
+        assert source.status().workers[ISSUER].failures == 0
         fields = server.figures()["fields"]
     assert set(fields) == {"host", "accept", "accept-encoding", "user-agent", "connection", "if-none-match"}
     assert fields["accept-encoding"] == "identity"
