@@ -128,6 +128,24 @@ async def test_a_request_says_nothing_but_what_it_asks_for(server, monkeypatch) 
 
 
 @pytest.mark.parametrize(
+    ("etag", "repeated"),
+    [
+        pytest.param('"' + "x" * 510 + '"', True, id="the-longest"),
+        pytest.param('"' + "x" * 511 + '"', False, id="one-longer"),
+        pytest.param('"\u00e9"', False, id="not-ascii"),
+        pytest.param('"a\tb"', False, id="a-control"),
+    ],
+)
+async def test_an_odd_etag_is_not_repeated(server, etag, repeated) -> None:
+    """What a server wrote comes back in our requests: only what is short and printable."""
+    server.answer(FOREIGN, headers={"ETag": etag})
+    async with HttpSource(server.url, ISSUER, options=OPTIONS, clock=lambda: NOW) as source:
+        await until(lambda: source.status().workers[ISSUER].attempts >= 3)
+        assert source.status().workers[ISSUER].failures == 0
+        assert server.figures()["fields"].get("if-none-match") == (etag if repeated else None)
+
+
+@pytest.mark.parametrize(
     ("headers", "earliest", "latest"),
     [
         pytest.param({"Cache-Control": "public, max-age=100"}, 90, 100, id="max-age"),
