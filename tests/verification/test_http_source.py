@@ -13,6 +13,9 @@ import pytest
 
 from farseal.errors import KeyUnknownError, TrustUnavailableError
 from farseal.sources import HttpOptions, HttpSource, HttpWorker, Schedule, Sources, TrustKeeper, held, polling, resolver
+from farseal.sources.disk import Copy
+from farseal.sources.fetch import Answer, Validators
+from farseal.sources.held import Held
 from farseal.trust import AgeLimits, Judgement
 from farseal.verify import Expectations, Verifier
 from tests.support.tokens import ISSUER, NOTES, Issuer, b64, compact_json
@@ -228,6 +231,22 @@ async def test_a_304_renews_the_age_as_far_as_it_says(server, body, first, on_30
         await asyncio.sleep(0.2)
         assert source.status().ages == {ISSUER: age}
         assert source.snapshot.generation == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "named", "meant"),
+    [
+        pytest.param('"a"', '"a"', True, id="the-same"),
+        pytest.param('"a"', 'W/"a"', True, id="weakly-the-same"),
+        pytest.param('"a"', '"b"', False, id="another"),
+        pytest.param('"a"', None, True, id="not-named"),
+        pytest.param(None, '"b"', True, id="nothing-to-compare"),
+    ],
+)
+def test_a_304_is_of_the_document_that_it_names(own, named, meant) -> None:
+    """A cache that mixes documents up must not make ours younger (RFC 9110 section 8.8.3.2)."""
+    held = Held(Copy(ISSUER, "https://keys.example/", NOW, NOW, own, None, OURS), b"", ours=True)
+    assert held.is_meant_by(Answer(None, Validators(named), None, None, 0)) is meant
 
 
 async def test_a_date_in_the_future_is_no_youth_for_ever(server, tmp_path) -> None:
