@@ -291,6 +291,16 @@ def test_a_withdrawn_key_is_refused_even_where_it_is_published(issuer, verifier,
         assert (caught.value.code, caught.value.status, caught.value.error) == ("key_revoked", 401, "invalid_token")
 
 
+@pytest.mark.parametrize("age", [0, LIMITS.refuse_after, 10 * LIMITS.refuse_after], ids=["fresh", "limit", "long-ago"])
+def test_a_withdrawn_key_is_refused_at_any_age_and_the_last_one_leaves_nobody_to_tell(issuer, verifier, age) -> None:
+    """Withdrawn is for ever, so nobody need come back later. Whether a token of another key is good nobody can say."""
+    snapshot = TrustSnapshot().with_issuer(dataclasses.replace(trust_in(issuer), revoked=frozenset({issuer.kid})))
+    with pytest.raises(KeyRevokedError):
+        verifier.verify(issuer.mint(), snapshot, now=NOW + age)
+    with pytest.raises(TrustUnavailableError):
+        verifier.verify(issuer.mint(header={"kid": "second"}), snapshot, now=NOW + age)
+
+
 def test_a_key_withdrawn_by_one_issuer_is_good_at_another(issuer, verifier) -> None:
     """Trust is by issuer and kid, and so is its end."""
     other = Issuer(NOW, issuer=OTHER)

@@ -652,7 +652,7 @@ async def test_trust_may_come_from_a_source_of_ones_own(aiohttp_client, settings
     source = Nothing()
     async with TestClient(TestServer(notes_app(settings, source=source))) as client:
         assert (await client.get("/notes", headers=bearer(issuer.mint()))).status == 503
-    assert source.said == ["start", "stop"]
+    assert source.said == ["start", ISSUER, "stop"]
 
 
 # Among other middlewares, sub-applications and long responses --------------------------------------------------------

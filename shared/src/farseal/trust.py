@@ -53,9 +53,9 @@ class IssuerTrust:
         return max(0, now - self.published_at)
 
     def judge(self, now: int) -> Judgement:
-        """An age equal to a limit has reached it. No keys at all is refused at any age."""
+        """An age equal to a limit has reached it. Without a key that is not withdrawn it is refused at any age."""
         age = self.age(now)
-        if age >= self.limits.refuse_after or not self.keys:
+        if age >= self.limits.refuse_after or self.keys.keys() <= self.revoked:
             return Judgement.REFUSE
         return Judgement.WARN if age >= self.limits.warn_after else Judgement.USE
 
@@ -82,11 +82,13 @@ class TrustSnapshot:
         """The documents of an issuer, if they may still be relied on.
 
         Raises:
-            TrustUnavailableError: none were ever read, or they have reached their hard limit.
+            TrustUnavailableError: none were ever read, they have reached their hard limit, or all are withdrawn.
         """
         trust = self.issuers.get(issuer)
         if trust is None:
             raise TrustUnavailableError("No keys of the issuer have been read yet", issuer=issuer)
         if trust.judge(now) is Judgement.REFUSE:
-            raise TrustUnavailableError("The keys of the issuer are older than their limit", issuer=issuer)
+            withdrawn = trust.keys.keys() <= trust.revoked
+            why = "have all been withdrawn" if withdrawn else "are older than their limit"
+            raise TrustUnavailableError(f"The keys of the issuer {why}", issuer=issuer)
         return trust

@@ -108,7 +108,7 @@ class Verifier:
         expected = self.expectations
         unverified = take_apart(token, max_bytes=expected.max_token_bytes)
         kid = check_header(unverified.header)
-        trust = find_issuer(unverified, snapshot, expected.issuers, now=now)
+        trust = find_issuer(unverified, snapshot, expected.issuers, now=now, kid=kid)
         check_signature(unverified, find_key(trust, kid))
         own = expected.of_issuers.get(trust.issuer)
         claims = parse_access_claims(in_our_names(unverified.payload, own))
@@ -118,18 +118,34 @@ class Verifier:
 
 
 def find_issuer(
-    unverified: UnverifiedToken, snapshot: TrustSnapshot, issuers: frozenset[str], *, now: int
+    unverified: UnverifiedToken, snapshot: TrustSnapshot, issuers: frozenset[str], *, now: int, kid: str = ""
 ) -> IssuerTrust:
     """The documents of the issuer that the token names, if it is one of ours (RFC 9068 section 4).
 
+    A key is withdrawn for ever: documents of any age say so, those too that are no ground to honour a token any more.
+
     Raises:
         IssuerUnknownError: it is not, or ``iss`` is not a string.
+        KeyRevokedError: it is, and has withdrawn ``kid``.
         TrustUnavailableError: it is, and its documents cannot be relied on.
     """
     issuer = unverified.payload.get("iss")
     if type(issuer) is not str or issuer not in issuers:
         raise IssuerUnknownError("The issuer of the token is not trusted")
+    held = snapshot.issuers.get(issuer)
+    if held is not None:
+        check_not_withdrawn(held, kid)
     return snapshot.usable(issuer, now)
+
+
+def check_not_withdrawn(trust: IssuerTrust, kid: str) -> None:
+    """Whatever the key has signed is void, whenever it signed it.
+
+    Raises:
+        KeyRevokedError: the issuer has withdrawn it.
+    """
+    if kid in trust.revoked:
+        raise KeyRevokedError("The key of the token has been withdrawn by its issuer")
 
 
 def find_key(trust: IssuerTrust, kid: str) -> VerificationKey:
@@ -139,8 +155,7 @@ def find_key(trust: IssuerTrust, kid: str) -> VerificationKey:
         KeyRevokedError: it has been withdrawn.
         KeyUnknownError: the issuer publishes none.
     """
-    if kid in trust.revoked:
-        raise KeyRevokedError("The key of the token has been withdrawn by its issuer")
+    check_not_withdrawn(trust, kid)
     key = trust.keys.get(kid)
     if key is None:
         raise KeyUnknownError("The key of the token is not one of its issuer", issuer=trust.issuer)

@@ -177,8 +177,8 @@ class Guard:
         at = self._clock()
         try:
             claims = self._verifier.verify(token, self.source.snapshot, now=at)
-        except KeyUnknownError as error:
-            # The one refusal that a look at what is published might undo; the caller does not wait for it.
+        except (KeyUnknownError, TrustUnavailableError) as error:
+            # What a look at what is published might undo; the caller does not wait for it.
             if error.issuer is not None:
                 self.source.hint(error.issuer)
             raise
