@@ -1,6 +1,7 @@
 """The keys of an issuer in its database: made once, opened by their KEK only, kept in step."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from auth_server.keys import generation
+from auth_server.keys import generation, requests, store
 from auth_server.keys.generation import generate, to_der
 from auth_server.keys.keyring import Keyring, KeysUnconfirmed
 from auth_server.keys.opening import KeyringError
@@ -316,8 +317,8 @@ async def test_an_announced_key_that_does_not_open_stops_nothing(replica: Replic
 async def test_a_key_whose_tokens_live_is_never_left_out_of_the_documents(
     replica: Replica, pool: Pool, tmp_path
 ) -> None:
-    """One that was altered, or sealed under a KEK that this replica was not given: its documents stay as they were
-    although the state moves on, neither file nor HTTP says less, and with the key all goes on."""
+    """One that was altered, or sealed under a KEK that this replica was not given, is taken from the last document: a
+    revocation gets out all the same, from a replica that has just started too."""
     other = await Replica(pool, time=replica.time, directory=tmp_path).start()
     try:
         before, kid = other.refresher.published.jwks, other.keyring.active_key().kid
@@ -328,16 +329,36 @@ async def test_a_key_whose_tokens_live_is_never_left_out_of_the_documents(
         other.keyring._opened.clear()
         await other.turn()
         assert other.keyring.active_key().kid != kid
-        assert other.refresher.published.jwks == before
-        assert kid.encode() in (tmp_path / "jwks.json").read_bytes()
+        assert other.refresher.published.jwks != before
+        assert kid in published_in(tmp_path)["kids"]
         assert f"signing key {kid} is not in the sealed format" in (await other.refresher.check_rotation() or "")
+        await other.close()
+        other = await Replica(pool, time=replica.time, directory=tmp_path).start()
+        await revoke(pool, other.keyring.active_key().kid, now=replica.time.now)
+        await other.turn()
+        said = published_in(tmp_path)
+        assert kid in said["kids"]
+        assert len(said["revoked"]) == 1
+        assert json.loads(other.refresher.published.jwks.document.body)["farseal"]["revoked"] == said["revoked"]
         await pool.execute("UPDATE signing_keys SET sealed_private_key = $2 WHERE kid = $1", kid, sealed)
         await other.turn()
         assert await other.refresher.check_rotation() is None
-        assert other.refresher.published.jwks != before
-        assert kid.encode() in (tmp_path / "jwks.json").read_bytes()
+        assert kid in published_in(tmp_path)["kids"]
     finally:
         await other.close()
+
+
+def published_in(directory: Path) -> dict[str, list[str]]:
+    said = json.loads((directory / "jwks.json").read_bytes())
+    return {"kids": [key["kid"] for key in said["keys"]], "revoked": said["farseal"]["revoked"]}
+
+
+async def revoke(pool: Pool, kid: str, *, now: int) -> None:
+    async with pool.acquire() as conn:
+        await store.apply(
+            conn, lambda held: requests.revoke(held, kid, POLICY, now=now),
+            actor="alice", action="revoke", reason="it became known", now=now,
+        )  # fmt: skip
 
 
 async def test_signatures_are_stored_with_the_turn_and_at_the_end(replica: Replica, pool: Pool) -> None:

@@ -267,11 +267,17 @@ def test_the_set_says_whose_it_is_which_one_and_what_was_withdrawn() -> None:
     ("theirs", "ours", "says"),
     [
         pytest.param(key_set(ONE, sequence=8), key_set(ONE, sequence=7), "restored from a backup", id="ahead"),
+        pytest.param(
+            key_set(ONE, sequence=7, revoked=("gone",)),
+            key_set(ONE, sequence=9),
+            "1 revoked keys",
+            id="forgot-a-revocation",
+        ),
         pytest.param(key_set(ONE, TWO), key_set(ONE), "restored from a backup", id="same-number-more-keys"),
         pytest.param(key_set(ONE, revoked=("x",)), key_set(ONE), "restored", id="same-number-more-withdrawals"),
         pytest.param(key_set(ONE, issuer="https://b.example"), key_set(ONE), "another issuer", id="another-issuer"),
         pytest.param(key_set(ONE), key_set(ONE, TWO), None, id="same-number-fewer-keys"),
-        pytest.param(key_set(ONE, TWO, revoked=("x",)), key_set(ONE, sequence=8), None, id="behind"),
+        pytest.param(key_set(ONE, TWO), key_set(ONE, sequence=8), None, id="behind"),
         pytest.param(Document("jwks.json", "t", b'{"keys": []}'), key_set(ONE), None, id="of-an-older-version"),
         pytest.param(Document("jwks.json", "t", b'{"keys": '), key_set(ONE), None, id="half"),
         pytest.param(Document("jwks.json", "t", b" " * 2**21), key_set(ONE), None, id="huge"),

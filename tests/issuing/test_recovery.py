@@ -1,5 +1,6 @@
 """A database restored from a backup: told by the published documents, and recovered from them."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from auth_server.keys import requests, store
+from auth_server.keys.keyring import KeysUnconfirmed
 from auth_server.keys.opening import seal_public
 from auth_server.keys.public_key import PublicKey
 from auth_server.keys.recovery import Recovered, recover
 from auth_server.keys.requests import Refused
+from auth_server.publication.refresher import NothingPublished
 from auth_server.storage import audit, publication, signing_keys
 from auth_server.terms import ACCESS_TOKEN_SECONDS
 from farseal.environment import Secret
@@ -106,6 +109,28 @@ async def test_a_restored_database_publishes_and_rotates_nothing(restored: Resto
             assert "restored from a backup" in (await replica.refresher.check_publication() or "")
             assert "restored from a backup" in (await replica.refresher.check_rotation() or "")
             assert await pool.fetchval("SELECT sequence FROM publication") == sequence
+        finally:
+            await replica.close()
+
+
+async def test_before_recovery_nothing_older_is_served_and_no_withdrawn_key_signs(restored: Restored) -> None:
+    """HTTP answers 503 rather than the set of the backup, in which a revoked key is good. Readiness refuses where the
+    key that would sign is not one that verifiers hold; and more changes do not make the database look ahead."""
+    async with await create_pool(Secret(restored.dsn)) as pool:
+        active = await pool.fetchval("SELECT kid FROM signing_keys WHERE state = 'active'")
+        held = json.loads(restored.document)
+        barred = active not in {key["kid"] for key in held["keys"]}
+        replica = await Replica(pool, time=Time(restored.now), directory=restored.directory).start()
+        try:
+            with pytest.raises(NothingPublished):
+                _ = replica.refresher.published
+            assert (await replica.refresher.check_keyring() is not None) is barred
+            with pytest.raises(KeysUnconfirmed) if barred else contextlib.nullcontext():
+                replica.refresher.active_key()
+            await pool.execute("UPDATE publication SET sequence = sequence + 1000")
+            await replica.turn()
+            assert json.loads(restored.document) == held
+            assert "revoked keys" in (await replica.refresher.check_publication() or "")
         finally:
             await replica.close()
 

@@ -96,7 +96,7 @@ def create_app(
             )
             stack.push_async_callback(pool.close)
             await _check_schema(pool, migrate=settings.migrate_on_start)
-            refresher, keyring, signer = await stack.enter_async_context(
+            refresher, signer = await stack.enter_async_context(
                 signing(settings, keks, pool, clock=clock, metrics=counted)
             )
             passwords = stack.enter_context(hasher())
@@ -107,7 +107,7 @@ def create_app(
                 grants=Grants(pool),
                 issuer=TokenIssuer(
                     signer,
-                    keyring.active_key,
+                    refresher.active_key,
                     issuer=settings.issuer,
                     lifetime=settings.access_token_seconds,
                     longest=settings.max_token_seconds,

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 @contextlib.asynccontextmanager
 async def signing(
     settings: "AuthServerSettings", keks: "Keks", pool: "Pool", *, clock: "Clock", metrics: "AuthMetrics"
-) -> AsyncIterator[tuple[Refresher, Keyring, Signer]]:
+) -> AsyncIterator[tuple[Refresher, Signer]]:
     """Started: the keys are there, loaded and published. At the end the last signatures are counted.
 
     Raises:
@@ -61,7 +61,7 @@ async def signing(
         stack.push_async_callback(_last_flush, refresher)
         stack.callback(signer.close)
         await refresher.start()
-        yield refresher, keyring, signer
+        yield refresher, signer
 
 
 async def _last_flush(refresher: Refresher) -> None:

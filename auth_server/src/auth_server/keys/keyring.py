@@ -14,6 +14,7 @@ from auth_server.keys.lifecycle import PUBLISHED, KeyState
 from auth_server.keys.opening import Keks, KeyringError, open_private, open_public
 from auth_server.keys.policy import RotationPolicy
 from auth_server.keys.public_key import PublicKey
+from auth_server.publication.published import MAX_REVOKED
 from auth_server.storage import signing_keys
 from auth_server.storage.connection import Connection, Pool
 from auth_server.storage.signing_keys import StoredKey
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 log = structlog.get_logger(__name__)
-
-MAX_REVOKED: Final = 1024
-"""Kids in the published list. Past it the oldest drop out: their tokens died long ago, and no set holds their keys."""
 
 _LOOKS: Final = 3
 """At the database before giving up: each one more is lost to a key that was replaced in just that moment."""
@@ -65,7 +63,9 @@ class Keys:
     unconfirmed: tuple[str, ...] = ()
     """The published keys of which no publication has been confirmed yet."""
     faults: tuple[str, ...] = ()
-    """Why keys that should be published are not: they do not open."""
+    """Why keys that are to be published do not open."""
+    missing: tuple[str, ...] = ()
+    """Their kids."""
     states: Mapping[str, int] | None = None
     """How many keys there are, by state."""
 
@@ -204,5 +204,6 @@ def _keys(
         sequence=sequence,
         unconfirmed=tuple(one.kid for one in stored if one.kid in opened and one.key.published_at is None),
         faults=faults,
+        missing=tuple(one.kid for one in stored if one.state in PUBLISHED and one.kid not in opened),
         states=Counter(str(one.state) for one in stored),
     )

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from auth_server.keys import lifecycle
-from auth_server.keys.keyring import MAX_REVOKED
 from auth_server.keys.lifecycle import Key, KeyState, active, in_state
 from auth_server.keys.lost_kek import give_up
 from auth_server.keys.opening import Keks, seal_public
@@ -19,7 +18,7 @@ from auth_server.keys.policy import MAX_PUBLISHED_KEYS
 from auth_server.keys.public_key import PublicKey
 from auth_server.keys.requests import Refused
 from auth_server.keys.store import Changing, changing
-from auth_server.publication.published import PublishedError, PublishedSet, read_published
+from auth_server.publication.published import MAX_REVOKED, PublishedError, PublishedSet, read_published
 from auth_server.storage import audit, publication, signing_keys
 from auth_server.storage.connection import Connection
 from auth_server.storage.signing_keys import StoredKey

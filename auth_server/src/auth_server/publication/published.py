@@ -18,6 +18,15 @@ MAX_SEQUENCE: Final = 2**53 - 1
 """The largest integer that every reader of JSON keeps whole (RFC 8259 section 6)."""
 
 
+MAX_REVOKED: Final = 1024
+"""Kids in the published list. Past it the oldest drop out: their tokens died long ago, and no set holds their keys."""
+
+_RESTORED: Final = (
+    "the database was restored from a backup: stop the servers, and let it catch up with "
+    "farseal-auth keys recover jwks.json"
+)
+
+
 class PublishedError(Exception):
     """The bytes are no key set that a server of ours wrote. The message quotes nothing of them."""
 
@@ -78,15 +87,18 @@ def read_published(body: bytes) -> PublishedSet:
 def conflict(theirs: PublishedSet, ours: PublishedSet) -> str | None:
     """Why ``theirs`` must not be replaced by ``ours``, in words; None when it may."""
     if theirs.issuer != ours.issuer:
-        return "it holds the key set of another issuer: remove that first if this one has taken its place"
+        return "its key set is of another issuer: remove that first if this one has taken its place"
     if theirs.sequence > ours.sequence:
         return (
-            f"it holds sequence {theirs.sequence} and the database is at {ours.sequence}: another replica is "
-            "ahead for a moment, or the database was restored from a backup and must be recovered from the key set"
+            f"its key set has sequence {theirs.sequence} and the database is at {ours.sequence}: another replica is "
+            f"ahead for a moment, or {_RESTORED}"
         )
+    # A full list drops its oldest entries.
+    if len(theirs.revoked) < MAX_REVOKED and (unknown := theirs.revoked - ours.revoked):
+        return f"its key set names {len(unknown)} revoked keys that the database takes for good: {_RESTORED}"
     if theirs.sequence == ours.sequence and not (theirs.kids <= ours.kids and theirs.revoked <= ours.revoked):
         return (
-            f"it holds sequence {theirs.sequence} too, with keys that this server does not have: one of its keys does "
-            "not open, or the database was restored from a backup and must be recovered from the key set"
+            f"its key set has sequence {theirs.sequence} too, with keys that this server does not have: one of its "
+            f"keys does not open, or {_RESTORED}"
         )
     return None

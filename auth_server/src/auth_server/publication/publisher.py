@@ -6,16 +6,18 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from auth_server.publication import files
-from auth_server.publication.published import MAX_BYTES, PublishedError, conflict, read_published
+from auth_server.publication.published import MAX_BYTES, PublishedError, PublishedSet, conflict, read_published
 from farseal.vocabulary import JWKS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from auth_server.publication.documents import Document
+
+T = TypeVar("T")
 
 HEARTBEAT_SECONDS: Final = 60
 """Documents are written again after this long although nothing changed: their age tells verifiers that they are true
@@ -26,7 +28,14 @@ TELL_SECONDS: Final = 2.0
 
 
 class ConflictError(Exception):
-    """What lies in the directory must not be replaced by what this server has. The message says why."""
+    """What lies in the directory must not be replaced by what this server has. The message says why.
+
+    ``ahead`` is what lies there when it is of this issuer, and so what its verifiers hold.
+    """
+
+    def __init__(self, message: str, *, ahead: PublishedSet | None) -> None:
+        super().__init__(message)
+        self.ahead = ahead
 
 
 class Publisher:
@@ -53,6 +62,8 @@ class Publisher:
         """Why the last attempt failed; None when it did not."""
         self.conflict: str | None = None
         """Why the directory must not be written to; None when it may."""
+        self.ahead: PublishedSet | None = None
+        """In a conflict, what verifiers hold and this server lacks."""
         self.failures = 0
         """How many attempts have failed."""
 
@@ -103,6 +114,13 @@ class Publisher:
         if self._error is not None:
             raise self._error
 
+    async def look(self, seconds: float) -> PublishedSet | None:
+        """The key set in the directory; None where there is none that can be read within ``seconds``."""
+        with contextlib.suppress(PublishedError, OSError):
+            async with asyncio.timeout(seconds):  # TimeoutError is an OSError
+                return await _in_own_thread(self._read)
+        return None
+
     async def close(self) -> None:
         """Wait a moment for what is being written, and then no longer: a thread that hangs ends with the process."""
         await self.wait(TELL_SECONDS)
@@ -114,16 +132,16 @@ class Publisher:
         try:
             written_at = await _in_own_thread(lambda: self._write_all(documents, now))
         except ConflictError as error:
-            self._error, self.conflict = error, str(error)
-            self.failure = f"not written to {self._directory}: {error}"
+            self._error, self.ahead = error, error.ahead
+            self.failure = self.conflict = f"{self._directory} is not written to: {error}"
             self.failures += 1
         except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt is made and this one told
-            self._error, self.conflict = error, None
+            self._error, self.conflict, self.ahead = error, None, None
             reason = error.strerror if isinstance(error, OSError) else None
             self.failure = f"cannot write to {self._directory}: {reason or type(error).__name__}"
             self.failures += 1
         else:
-            self._error = self.failure = self.conflict = None
+            self._error = self.failure = self.conflict = self.ahead = None
             self.written, self._written_at = documents, written_at
         finally:
             self._writing = None
@@ -147,17 +165,20 @@ class Publisher:
             return
         # What is not ours, broken or older than this format may be replaced.
         with contextlib.suppress(PublishedError, FileNotFoundError):
-            theirs = read_published(files.read(self._directory / JWKS_FILE, MAX_BYTES + 1))
-            if why := conflict(theirs, read_published(ours.body)):
-                raise ConflictError(why)
+            theirs, mine = self._read(), read_published(ours.body)
+            if why := conflict(theirs, mine):
+                raise ConflictError(why, ahead=theirs if theirs.issuer == mine.issuer else None)
+
+    def _read(self) -> PublishedSet:
+        return read_published(files.read(self._directory / JWKS_FILE, MAX_BYTES + 1))
 
 
-async def _in_own_thread(work: Callable[[], int]) -> int:
+async def _in_own_thread(work: Callable[[], T]) -> T:
     """The result of ``work`` from a thread that nobody waits for at the end of the process."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[int] = loop.create_future()
+    future: asyncio.Future[T] = loop.create_future()
 
-    def tell(result: int | None, error: BaseException | None) -> None:
+    def tell(result: T | None, error: BaseException | None) -> None:
         if future.done():
             return
         if error is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from auth_server.keys.keyring import Keyring
+from auth_server.keys.keyring import Keyring, KeysUnconfirmed
 from auth_server.keys.opening import KeyringError
 from auth_server.publication import documents
 from auth_server.publication.publisher import HEARTBEAT_SECONDS
@@ -14,10 +14,14 @@ from farseal.problems import ProblemError
 from farseal.service.postgres import RETRY_AFTER_SECONDS, DatabaseUnavailable
 
 if TYPE_CHECKING:
+    from auth_server.keys.custody import SigningKey
+    from auth_server.keys.keyring import Keys
+    from auth_server.keys.public_key import PublicKey
     from auth_server.keys.rotation import Rotation
     from auth_server.keys.signer import Signer
     from auth_server.metrics import AuthMetrics
     from auth_server.publication.documents import Document
+    from auth_server.publication.published import PublishedSet
     from auth_server.publication.publisher import Publisher
     from farseal.clock import Clock
 
@@ -86,8 +90,11 @@ class Refresher:
     A key counts as published once a publication that holds it has succeeded; one that fails holds its activation back.
 
     A set that lacks a key of the database is never published, neither by file nor by HTTP: tokens of that key may be
-    alive. While one does not open the documents stay as they were, and age; where there were none since the start, HTTP
-    answers 503.
+    alive. One that does not open is taken from the last document; where that is not to be had either, nothing is
+    written, and HTTP answers 503.
+
+    A directory whose documents are newer than the database means that it was restored: HTTP answers 503, and a key that
+    they do not hold does not sign.
     """
 
     def __init__(
@@ -111,6 +118,7 @@ class Refresher:
         self._clock = clock
         self._metrics = metrics
         self._published: Published | None = None
+        self._known: dict[str, PublicKey] = {}
         self._failure: str | None = None
         self._fault: str | None = None
         self._told: str | None = None
@@ -121,11 +129,23 @@ class Refresher:
         """The current documents.
 
         Raises:
-            NothingPublished: there have been none since the start.
+            NothingPublished: there have been none since the start, or verifiers hold newer ones than the database.
         """
-        if self._published is None:
+        if self._published is None or self._ahead is not None:
             raise NothingPublished
         return self._published
+
+    def active_key(self) -> "SigningKey":
+        """The key that signs now.
+
+        Raises:
+            KeysUnconfirmed: the lease has run out, or the published documents are newer than the database and do not
+                hold the key: its tokens would be refused, and it may have been revoked.
+        """
+        key = self._keyring.active_key()
+        if self._is_barred(key.kid):
+            raise KeysUnconfirmed
+        return key
 
     async def start(self) -> None:
         """Make or load the keys, and publish. A publication that fails does not fail the start.
@@ -206,9 +226,10 @@ class Refresher:
     async def _publish_current(self, patience: float) -> None:
         """Make the documents of the keys that the database has just confirmed, and write them if that is due."""
         keys, scopes, now = self._keyring.keys, await self._scopes(), self._clock()
-        if keys.faults:
+        published = await self._completed(keys)
+        if published is None:
             return
-        jwks = documents.jwks(keys.published, issuer=self._issuer, sequence=keys.sequence, revoked=keys.revoked)
+        jwks = documents.jwks(published, issuer=self._issuer, sequence=keys.sequence, revoked=keys.revoked)
         metadata = documents.issuer_metadata(self._issuer, scopes=scopes)
         if self._published is None:
             self._published = Published(Served(jwks, now), Served(metadata, now))
@@ -221,6 +242,23 @@ class Refresher:
             self._publisher.begin(self._published.documents, now=now)
         await self._publisher.wait(patience)
 
+    async def _completed(self, keys: "Keys") -> "tuple[PublicKey, ...] | None":
+        """The keys to be published, those that do not open among them; None where nobody knows one of these.
+
+        Their public halves are in the last document: in memory, or after a start in the directory. A kid is the
+        thumbprint of its key, and who can write to the database alone brings no kid into it that was not there.
+        """
+        if keys.missing:
+            if self._published is None and self._publisher is not None:
+                theirs = await self._publisher.look(START_PATIENCE_SECONDS)
+                if theirs is not None and theirs.issuer == self._issuer:
+                    self._known = {key.kid: key for key in theirs.keys}
+            if not self._known.keys() >= set(keys.missing):
+                return None
+        published = (*keys.published, *(self._known[kid] for kid in keys.missing))
+        self._known = {key.kid: key for key in published}
+        return published
+
     async def _confirm(self) -> None:
         """Where there is no directory, the documents are public as soon as they are in memory."""
         unconfirmed = self._keyring.keys.unconfirmed
@@ -231,9 +269,19 @@ class Refresher:
         ):
             await self._rotation.confirm(unconfirmed, now=self._clock())
 
+    @property
+    def _ahead(self) -> "PublishedSet | None":
+        return None if self._publisher is None else self._publisher.ahead
+
+    def _is_barred(self, kid: str) -> bool:
+        ahead = self._ahead
+        return ahead is not None and (kid not in ahead.kids or kid in ahead.revoked)
+
     async def check_keyring(self) -> str | None:
-        """For readiness: why the keys in memory may not be those of the database. A database that is away is its own
-        check."""
+        """For readiness: why the keys in memory may not be those of the database, or must not sign. A database that is
+        away is its own check."""
+        if self._failure is None and self._is_barred(self._keyring.keys.active.kid):
+            return "the key that would sign is not among those that are published; see publication"
         return self._failure
 
     async def check_rotation(self) -> str | None:
@@ -241,7 +289,7 @@ class Refresher:
         keys = self._keyring.keys
         found = [self._fault, self._rotation.problem, *keys.faults]
         if keys.faults:
-            found.append("nothing is published without it: give its KEK, or drop it with farseal-auth keys retire")
+            found.append("give its KEK, or drop it with farseal-auth keys retire")
         return "; ".join(dict.fromkeys(reason for reason in found if reason)) or None
 
     async def check_publication(self) -> str | None:
