@@ -187,7 +187,7 @@ def test_every_key_moves_to_another_kek(sealing, tmp_path) -> None:
     said = sealing.out("keys", "rewrap", "--reason", "yearly", "--actor", "alice")
     assert said == f"2 moved to KEK {read_kek(new).id}, 1 already there, 0 failed.\n"
     assert sealing.json("keys", "rewrap") == {
-        "kek_id": read_kek(new).id, "moved": 0, "already_there": 3, "failed": [],
+        "kek_id": read_kek(new).id, "moved": 0, "already_there": 3, "not_needed": 0, "failed": [],
     }  # fmt: skip
     assert {name: key.private_numbers() for name, key in opened(sealing).items()} == {
         PublicKey.of(key.public_key()).kid: key.private_numbers() for key in keys
@@ -211,6 +211,12 @@ def test_a_key_that_was_altered_is_told_and_the_others_move(sealing, tmp_path) -
     body = json.loads(sealing.run("keys", "rewrap", "--json", code=1).stdout)
     assert body["moved"] == 2
     assert sorted(one["kid"] for one in body["failed"]) == [kid("next"), kid("signs")]
+
+    sealing.rows(
+        "UPDATE signing_keys SET state = 'gone', gone_at = now() WHERE state IN ('active', 'announced') RETURNING kid"
+    )
+    said = sealing.out("keys", "rewrap")
+    assert said.endswith(" 0 failed. 2 that are gone or revoked do not open, and nobody needs them.\n")
 
 
 ISSUER = "https://auth.example.org"

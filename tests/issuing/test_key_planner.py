@@ -143,8 +143,8 @@ def test_a_step_says_what_it_is_for(keys: tuple[Key, ...], reason: str) -> None:
 
 def test_the_pool_says_how_many_it_holds() -> None:
     """The first key of an empty database is made even where the pool is to be empty."""
-    assert [step.reason for step in plan((), policy(pool=2), NOW)] == ["the pool holds 2 ready keys"] * 2
-    assert "the pool holds 1 ready keys" in [step.reason for step in plan((), policy(pool=0), NOW)]
+    assert [step.reason for step in plan((), policy(pool=2), NOW)] == ["the pool is to hold 2 ready, and holds 0"] * 2
+    assert "the pool is to hold 1 ready, and holds 0" in [step.reason for step in plan((), policy(pool=0), NOW)]
 
 
 @pytest.mark.parametrize(

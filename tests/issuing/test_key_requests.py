@@ -3,7 +3,7 @@
 import pytest
 
 from auth_server.keys.lifecycle import Key, KeyState
-from auth_server.keys.requests import Changed, Outcome, Refused, activate, announce, retire, revoke
+from auth_server.keys.requests import NONE_ANNOUNCED, Changed, Outcome, Refused, activate, announce, retire, revoke
 from tests.support.keys import NOW, POLICY, RETIREMENT, key
 
 READY, ANNOUNCED, ACTIVE = KeyState.READY, KeyState.ANNOUNCED, KeyState.ACTIVE
@@ -39,7 +39,7 @@ class TestAnnounce:
         ("keys", "kid", "refusal"),
         [
             pytest.param(
-                [SIGNS], None, Refused("no key is ready; one is being made, ask again in a moment"), id="empty"
+                [SIGNS], None, Refused("no key is ready; a running server makes one, ask again in a moment"), id="empty"
             ),
             pytest.param([SIGNS, SPARE], "nobody", UNKNOWN, id="unknown"),
             pytest.param(
@@ -85,7 +85,12 @@ class TestActivate:
     @pytest.mark.parametrize(
         ("keys", "kid", "refusal"),
         [
-            pytest.param([SIGNS, SPARE], None, Refused("no key is announced"), id="none-is-announced"),
+            pytest.param(
+                [SIGNS, SPARE],
+                None,
+                Refused(NONE_ANNOUNCED),
+                id="none-is-announced",
+            ),
             pytest.param([SIGNS, NEXT], "nobody", UNKNOWN, id="unknown"),
             pytest.param(
                 [SIGNS, SPARE],
@@ -352,13 +357,13 @@ class TestRevoke:
             pytest.param(
                 [SIGNS, key("old", RETIRING)],
                 "signs",
-                Refused("no other key is there to sign with; one is being made, ask again in a moment"),
+                Refused("no other key is there to sign with; a running server makes one, ask again in a moment"),
                 id="no-other-key-is-there",
             ),
             pytest.param(
                 [NEXT],
                 "next",
-                Refused("no other key is there to sign with; one is being made, ask again in a moment"),
+                Refused("no other key is there to sign with; a running server makes one, ask again in a moment"),
                 id="no-other-key-is-there-before-any-signs",
             ),
         ],

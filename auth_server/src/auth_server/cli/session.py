@@ -99,6 +99,7 @@ def told() -> Iterator[None]:
     except asyncpg.InsufficientPrivilegeError as error:
         raise Unavailable(f"the database refused: {error}") from None
     except asyncpg.IntegrityConstraintViolationError as error:
-        raise Refusal(f"the database refused: {error} (nothing was changed)") from None
+        # Its first line. What follows may quote the whole row, with hashes and sealed keys in it.
+        raise Refusal(f"the database refused: {str(error).splitlines()[0]} (nothing was changed)") from None
     except FarsealError as error:
         raise Unavailable(str(error)) from None

@@ -114,5 +114,6 @@ def _leaving(keys: tuple[Key, ...], policy: RotationPolicy) -> Iterator[Step]:
 
 def _pool(keys: tuple[Key, ...], policy: RotationPolicy, now: int) -> Iterator[Step]:
     wanted = max(1, policy.pool) if active(keys) is None and not in_state(keys, KeyState.ANNOUNCED) else policy.pool
-    for _ in range(wanted - len(in_state(keys, KeyState.READY))):
-        yield Step(Action.MAKE, None, now, f"the pool holds {wanted} ready keys")
+    held = len(in_state(keys, KeyState.READY))
+    for _ in range(wanted - held):
+        yield Step(Action.MAKE, None, now, f"the pool is to hold {wanted} ready, and holds {held}")

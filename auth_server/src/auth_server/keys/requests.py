@@ -6,6 +6,7 @@ with the change.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from auth_server.keys import lifecycle
 from auth_server.keys.lifecycle import Key, KeyState, active, in_state
@@ -38,6 +39,8 @@ class Refused:
 
 Outcome = Changed | Refused
 
+NONE_ANNOUNCED: Final = "no key is announced; a running server announces one as soon as one is ready"
+
 
 def announce(keys: Iterable[Key], kid: str | None, *, now: int, force: bool = False) -> Outcome:
     """Publish a ready key, ``kid`` or the oldest. With another one announced already only when forced."""
@@ -45,7 +48,7 @@ def announce(keys: Iterable[Key], kid: str | None, *, now: int, force: bool = Fa
     if kid is None:
         chosen = next(iter(in_state(held, KeyState.READY)), None)
         if chosen is None:
-            return Refused("no key is ready; one is being made, ask again in a moment")
+            return Refused("no key is ready; a running server makes one, ask again in a moment")
     else:
         chosen = _find(held, kid)
         if chosen is None:
@@ -68,7 +71,7 @@ def activate(keys: Iterable[Key], kid: str | None, policy: RotationPolicy, *, no
     following = successor(held, policy)
     chosen = following if kid is None else _find(held, kid)
     if chosen is None:
-        return Refused("no key is announced") if kid is None else _unknown(kid)
+        return Refused(NONE_ANNOUNCED) if kid is None else _unknown(kid)
     signing = active(held)
     if chosen.state is not KeyState.ANNOUNCED and not (chosen.state is KeyState.READY and signing is None):
         hint = "; announce it first" if chosen.state is KeyState.READY else ""
@@ -136,7 +139,7 @@ def revoke(keys: Iterable[Key], kid: str, policy: RotationPolicy, *, now: int) -
         return Changed((withdrawn,))
     following = successor(rest, policy) or next(iter(in_state(rest, KeyState.READY)), None)
     if following is None:
-        return Refused("no other key is there to sign with; one is being made, ask again in a moment")
+        return Refused("no other key is there to sign with; a running server makes one, ask again in a moment")
     known = following.may_sign_from(policy)
     warnings: tuple[str, ...] = ()
     if known is None or now < known:

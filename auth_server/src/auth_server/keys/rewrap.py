@@ -65,7 +65,7 @@ async def rewrap(
                     try:
                         anew = await asyncio.to_thread(_anew, stored, keks)
                     except SealError as error:
-                        log.error("a key cannot be sealed anew", kid=stored.kid, reason=str(error))  # noqa: TRY400 - whole
+                        log.debug("a key cannot be sealed anew", kid=stored.kid, reason=str(error))
                         refused.append(stored.kid)
                         continue
                     await signing_keys.reseal(conn, anew)

@@ -11,6 +11,8 @@ from typing import Final
 
 import click
 
+from auth_server.cli.output import harmless
+from auth_server.cli.parameters import ACTOR_CHARACTERS
 from auth_server.cli.session import told
 from auth_server.database_settings import KeySettings, load_key_settings
 from auth_server.keys.lifecycle import Key
@@ -90,7 +92,7 @@ def actor(named: str | None) -> str:
     The account of the process always stands there. Before it stands a name that can only be believed: what --actor
     says, or whom sudo was called by.
     """
-    name = named or (os.environ.get("SUDO_USER") if os.geteuid() == 0 else None)
+    name = named or (harmless(os.environ.get("SUDO_USER", ""))[:ACTOR_CHARACTERS] if os.geteuid() == 0 else None)
     account = f"{_account()}@{socket.gethostname()}"
     return f"{name} via {account}" if name else account
 

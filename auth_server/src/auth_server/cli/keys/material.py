@@ -17,6 +17,7 @@ from auth_server.cli.output import done, harmless, json_option
 from auth_server.cli.session import Refusal, Unavailable, in_database, told, with_pool
 from auth_server.database_settings import SealingSettings, load_sealing_settings
 from auth_server.keys import requests, store
+from auth_server.keys.lifecycle import LIVING
 from auth_server.keys.requests import Refused
 from auth_server.storage import publication, signing_keys
 from auth_server.storage.connection import Connection, Pool
@@ -37,7 +38,7 @@ def rewrap(*, reason: str | None, who: str | None, as_json: bool) -> None:
 
     What is sealed under a KEK of AUTH_SERVER_OLD_KEK_FILES is opened and moved, some keys at a time. It may be
     interrupted and run again at any moment, and while servers run: give them both files before. Exit code 1 when a key
-    opens under none of the files.
+    opens under none of the files; one that is gone or revoked is counted, and no failure.
 
     \b
     Examples:
@@ -57,22 +58,25 @@ def rewrap(*, reason: str | None, who: str | None, as_json: bool) -> None:
         if found.left:
             click.echo(f"{found.done} moved, {found.left} to go", err=True)
 
-    async def work(pool: Pool) -> tuple[int, Rewrapped, dict[str, str | None]]:
+    async def work(pool: Pool) -> tuple[int, Rewrapped, dict[str, str | None], int]:
         async with pool.acquire() as conn:
             already, now = await count(conn), await database_now(conn)
         found = await seal_anew(pool, keks, actor=actor(who), now=now, reason=reason, progress=progress)
         async with pool.acquire() as conn:
-            sealed_under = {one.kid: one.kek_id for one in await signing_keys.list_all(conn)}
-        return already, found, {kid: sealed_under.get(kid) for kid in found.refused}
+            refused = [one for one in await signing_keys.list_all(conn) if one.kid in found.refused]
+        failed = {one.kid: one.kek_id for one in refused if one.state in LIVING}
+        return already, found, failed, len(refused) - len(failed)
 
-    already, found, failed = with_pool(work)
+    already, found, failed, dead = with_pool(work)
     done(
         as_json,
-        f"{found.done} moved to KEK {kek_id}, {already} already there, {len(failed)} failed.",
+        f"{found.done} moved to KEK {kek_id}, {already} already there, {len(failed)} failed."
+        + (f" {dead} that are gone or revoked do not open, and nobody needs them." if dead else ""),
         {
             "kek_id": kek_id,
             "moved": found.done,
             "already_there": already,
+            "not_needed": dead,
             "failed": [{"kid": kid, "kek_id": old} for kid, old in failed.items()],
         },
     )
