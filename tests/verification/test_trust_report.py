@@ -184,7 +184,7 @@ def test_nothing_hostile_reaches_the_terminal(capsys) -> None:
         pytest.param(b"\xff", 200, "no report", id="not-utf8"),
         pytest.param(b"[" * 100_000, 200, "no report", id="deep"),
         pytest.param({"issuers": [{"issuer": 1}]}, 200, "no report", id="mistyped"),
-        pytest.param({}, 404, "answers 404", id="not-found"),
+        pytest.param({}, 401, "answers 401; the page /trust is on the internal port", id="not-there"),
         pytest.param(b" " * ((1 << 20) + 1), 200, "larger than", id="endless"),
     ],
 )

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         content = asyncio.run(fetch(arguments.url, _WHAT, accept="application/json"))
         report = msgspec.json.decode(content, type=TrustReport)
     except FetchingError as error:
-        return Answer(UNREACHABLE, "", str(error))
+        return Answer(UNREACHABLE, "", f"{error}; the page /trust is on the internal port of a service")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Answer(UNREACHABLE, "", "what answers there is no report of what a service trusts")
     # Escapes make even the raw text safe for a terminal.
