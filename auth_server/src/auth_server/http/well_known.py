@@ -35,7 +35,7 @@ def is_fresh(etag: str, if_none_match: Sequence[str]) -> bool:
 def is_unmodified(served: "Served", if_modified_since: Sequence[str]) -> bool:
     """Whether the client's copy is no older than the current one (RFC 9110 section 13.1.3).
 
-    A header that is repeated or no date in the format of section 5.6.7 is passed over. So is a moment at which this
+    A header that is repeated or cannot be read as a date is passed over. So is a moment at which this
     server gave out another content: in the second of a change the date alone does not tell the two apart.
     """
     if len(if_modified_since) != 1 or not served.modified:
