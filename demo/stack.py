@@ -69,6 +69,8 @@ class Stack:
             )
         if made:
             self._seed_mark.unlink(missing_ok=True)
+        if f"database {databases[0].name}" in made:
+            self.state.forget_documents()
         auth_dsn, notes_dsn = (
             self.state.write_secret(f"{database.name}-dsn", role_dsn(admin_dsn, database)) for database in databases
         )

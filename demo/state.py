@@ -94,6 +94,18 @@ class State:
             self.secrets.mkdir(mode=0o700, exist_ok=True)
             self.secrets.chmod(0o700)
 
+    def forget_documents(self) -> None:
+        """Remove what was published, and the copies of it.
+
+        Their keys were in a database that is no more: an issuer that begins anew counts from one, and everybody who
+        holds a higher number would refuse what it publishes, as they should.
+        """
+        with writable(self.root):
+            for directory in (self.published, self.snapshot):
+                for file in directory.iterdir():
+                    if file.is_file():
+                        file.unlink()
+
     def password(self, name: str) -> str:
         """Give the password of a database role, made at the first call."""
         return self._kept(self.secrets / f"{name}-password")

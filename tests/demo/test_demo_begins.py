@@ -250,10 +250,16 @@ async def test_a_visitors_server_is_set_up_once(
     lock.take()
     stack = Stack(addresses, state, lock=lock.descriptor)
     admin = await asyncpg.connect(postgres_server.dsn)
+    old = [directory / "jwks.json" for directory in (state.published, state.snapshot)]
     try:
+        for file in old:
+            file.write_text("of a database that is no more")
         made = await stack.open_databases(postgres_server.dsn)
         assert made == [f"{kind} {name}" for name in names for kind in ("role", "database")]
+        assert not any(file.exists() for file in old), "a new issuer would have to go on from their number"
+        old[0].write_text("of this database")
         assert await stack.open_databases(postgres_server.dsn) == []
+        assert old[0].exists()
         kept = state.operator_settings.read_text()
         assert f"AUTH_SERVER_KEK_FILE={state.kek}\n" in kept
         assert state.password(names[0]) not in kept

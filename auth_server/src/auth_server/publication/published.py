@@ -22,7 +22,7 @@ MAX_REVOKED: Final = 1024
 """Kids in the published list. Past it the oldest drop out: their tokens died long ago, and no set holds their keys."""
 
 _RESTORED: Final = (
-    "the database was restored from a backup: stop the servers, and let it catch up with "
+    "the database was restored from a backup or made anew: stop the servers, and let it catch up with "
     "farseal-auth keys recover jwks.json"
 )
 
