@@ -25,7 +25,7 @@ PRIVATE = b"a private key"
 
 def test_a_sealed_key_opens_under_its_kek_and_kid() -> None:
     """What was sealed comes back byte for byte."""
-    assert unseal(seal(PRIVATE, kek=KEK, kid=KID), kek=KEK, kid=KID) == PRIVATE
+    assert unseal(seal(PRIVATE, kek=KEK, kid=KID), keks=(KEK,), kid=KID) == PRIVATE
 
 
 def test_no_two_seals_are_equal() -> None:
@@ -45,27 +45,27 @@ def test_every_altered_byte_is_noticed() -> None:
         altered = bytearray(sealed)
         altered[position] ^= 1
         with pytest.raises(SealError):
-            unseal(bytes(altered), kek=KEK, kid=KID)
+            unseal(bytes(altered), keks=(KEK,), kid=KID)
 
 
 @pytest.mark.parametrize("length", [0, 3, 4, 12, 23, 24, 25, -1])
 def test_a_cut_seal_is_refused(length: int) -> None:
     """No length of prefix opens, and none escapes as another error."""
     with pytest.raises(SealError):
-        unseal(seal(PRIVATE, kek=KEK, kid=KID)[:length], kek=KEK, kid=KID)
+        unseal(seal(PRIVATE, kek=KEK, kid=KID)[:length], keks=(KEK,), kid=KID)
 
 
 def test_a_seal_of_another_kid_is_refused() -> None:
     """A row cannot be given the private key of another row."""
     with pytest.raises(SealError, match="belongs to another kid"):
-        unseal(seal(PRIVATE, kek=KEK, kid=KID), kek=KEK, kid="j" * 43)
+        unseal(seal(PRIVATE, kek=KEK, kid=KID), keks=(KEK,), kid="j" * 43)
 
 
 def test_a_wrong_kek_is_named_by_its_id() -> None:
     """The operator learns which KEK is wanted; the text holds no key."""
     other = Kek(os.urandom(32))
     with pytest.raises(WrongKekError, match=f"under KEK {KEK.id}, the given one is {other.id}"):
-        unseal(seal(PRIVATE, kek=KEK, kid=KID), kek=other, kid=KID)
+        unseal(seal(PRIVATE, kek=KEK, kid=KID), keks=(other,), kid=KID)
 
 
 def test_a_kek_shows_its_id_and_nothing_else() -> None:

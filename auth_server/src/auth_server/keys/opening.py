@@ -6,7 +6,7 @@ import msgspec
 
 from auth_server.keys import generation
 from auth_server.keys.public_key import PublicKey
-from auth_server.keys.sealing import PUBLIC_MAGIC, Kek, SealError, seal, unseal_with
+from auth_server.keys.sealing import PUBLIC_MAGIC, Kek, SealError, seal, unseal
 from farseal.errors import FarsealError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def open_private(stored: "StoredKey", keks: Keks) -> "RSAPrivateKey":
     if stored.sealed_private_key is None:
         raise KeyringError(f"signing key {stored.kid} has no private half")
     try:
-        private = generation.from_der(unseal_with(stored.sealed_private_key, keks=keks, kid=stored.kid))
+        private = generation.from_der(unseal(stored.sealed_private_key, keks=keks, kid=stored.kid))
     except SealError as error:
         raise KeyringError(str(error)) from error
     except generation.KeyMaterialError as error:
@@ -50,7 +50,7 @@ def open_public(stored: "StoredKey", keks: Keks) -> PublicKey:
     if stored.sealed_public_key is None:
         raise KeyringError(f"signing key {stored.kid} has no sealed public half")
     try:
-        plain = unseal_with(stored.sealed_public_key, keks=keks, kid=stored.kid, magic=PUBLIC_MAGIC)
+        plain = unseal(stored.sealed_public_key, keks=keks, kid=stored.kid, magic=PUBLIC_MAGIC)
         public = msgspec.json.decode(plain, type=PublicKey)
     except (SealError, msgspec.DecodeError) as error:
         raise KeyringError(str(error)) from error

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from auth_server.keys.opening import Keks
-from auth_server.keys.sealing import MAGIC, PUBLIC_MAGIC, SealError, seal, unseal_with
+from auth_server.keys.sealing import MAGIC, PUBLIC_MAGIC, SealError, seal, unseal
 from auth_server.storage import audit, signing_keys
 from auth_server.storage.connection import Pool
 from auth_server.storage.signing_keys import StoredKey
@@ -91,7 +91,7 @@ def _anew(stored: StoredKey, keks: Keks) -> StoredKey:
     def sealed(old: bytes | None, magic: bytes) -> bytes | None:
         if old is None:
             return None
-        plain = unseal_with(old, keks=keks, kid=stored.kid, magic=magic)
+        plain = unseal(old, keks=keks, kid=stored.kid, magic=magic)
         return seal(plain, kek=keks[0], kid=stored.kid, magic=magic)
 
     return replace(

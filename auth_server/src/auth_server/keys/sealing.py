@@ -115,18 +115,8 @@ def seal(plain: bytes, *, kek: Kek, kid: str, magic: bytes = MAGIC) -> bytes:
     return head + nonce + AESGCM(kek.secret).encrypt(nonce, plain, head + kid.encode())
 
 
-def unseal(sealed: bytes, *, kek: Kek, kid: str) -> bytes:
-    """The private key that was sealed for ``kid``.
-
-    Raises:
-        WrongKekError: another KEK sealed it.
-        SealError: the bytes are of no known format, or were altered, or belong to another kid.
-    """
-    return unseal_with(sealed, keks=(kek,), kid=kid)
-
-
-def unseal_with(sealed: bytes, *, keks: Iterable[Kek], kid: str, magic: bytes = MAGIC) -> bytes:
-    """The same with whichever of ``keks`` sealed it; the sealed bytes name it.
+def unseal(sealed: bytes, *, keks: Iterable[Kek], kid: str, magic: bytes = MAGIC) -> bytes:
+    """The private key that was sealed for ``kid`` under one of ``keks``, or with `PUBLIC_MAGIC` a public one.
 
     Raises:
         WrongKekError: none of them did.
