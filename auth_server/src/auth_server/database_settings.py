@@ -26,15 +26,8 @@ class DatabaseSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeySettings(PolicySettings):
+class KeySettings(PolicySettings, DatabaseSettings):
     """Where the keys are, and the times that the servers rotate them by."""
-
-    database_url: Secret = setting(
-        "Where accounts and sealed keys are",
-        unit="PostgreSQL DSN",
-        parse=url("postgresql", "postgres"),
-        secret=True,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
