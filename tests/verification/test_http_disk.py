@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from farseal.errors import KeyUnknownError, TrustUnavailableError
-from farseal.jwks import MAX_SEQUENCE
 from farseal.sources import HttpSource, Schedule, disk, shelf
 from farseal.sources.disk import Copy, CopyError, file_name, read_copy, write_copy
 from farseal.trust import AgeLimits
 from farseal.verify import Expectations, Verifier
+from farseal.vocabulary import MAX_SEQUENCE
 from tests.support.tokens import ISSUER, NOTES, compact_json
 from tests.verification.hostile_issuer import HostileIssuer
 from tests.verification.polled import GOOD, NEXT, NOW, OPTIONS, SLOW, SetClock, kids, until

@@ -14,16 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from farseal.encoding import EncodingError, b64url_decode, parse_json_object
 from farseal.errors import FarsealError
 from farseal.identifiers import MAX_IDENTIFIER_CHARACTERS
-from farseal.vocabulary import ALGORITHM, PUBLICATION_MEMBER
+from farseal.vocabulary import ALGORITHM, MAX_REVOKED, MAX_SEQUENCE, PUBLICATION_MEMBER
 
 MAX_KEYS: Final = 1024
 """In one set. A rotating issuer publishes a handful; a document of ten thousand is a mistake or an attack."""
-
-MAX_REVOKED: Final = 1024
-"""Kids withdrawn in emergencies. An issuer that has as many of those has another trouble."""
-
-MAX_SEQUENCE: Final = 2**53 - 1
-"""The largest integer that every JSON parser reads exactly (RFC 8259 section 6)."""
 
 MAX_KID_CHARS: Final = 256
 """A ``kid`` is hostile input; a thumbprint has 43 characters."""

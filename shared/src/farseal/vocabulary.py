@@ -39,6 +39,13 @@ RFC 7517 section 5 lets a set have members of its own, and others pass over them
 keys, so that no reader can see one without the other.
 """
 
+MAX_REVOKED: Final = 1024
+"""Kids withdrawn in emergencies, in one key set. Past it an issuer of ours leaves the oldest out: their tokens died
+long ago, and no set holds their keys."""
+
+MAX_SEQUENCE: Final = 2**53 - 1
+"""Of a key set: the largest integer that every JSON parser reads exactly (RFC 8259 section 6)."""
+
 JWKS_FILE: Final = "jwks.json"
 ISSUER_METADATA_FILE: Final = "oauth-authorization-server.json"
 """The names of the published documents in a publication directory."""

@@ -14,12 +14,12 @@ from auth_server.keys.lifecycle import PUBLISHED, KeyState
 from auth_server.keys.opening import Keks, KeyringError, open_private, open_public
 from auth_server.keys.policy import RotationPolicy
 from auth_server.keys.public_key import PublicKey
-from auth_server.publication.published import MAX_REVOKED
 from auth_server.storage import signing_keys
 from auth_server.storage.connection import Connection, Pool
 from auth_server.storage.signing_keys import StoredKey
 from farseal.problems import ProblemError
 from farseal.service.postgres import RETRY_AFTER_SECONDS, database_errors
+from farseal.vocabulary import MAX_REVOKED
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

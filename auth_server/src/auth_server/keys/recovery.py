@@ -18,13 +18,14 @@ from auth_server.keys.policy import MAX_PUBLISHED_KEYS
 from auth_server.keys.public_key import PublicKey
 from auth_server.keys.requests import Refused
 from auth_server.keys.store import Changing, changing
-from auth_server.publication.published import MAX_REVOKED, PublishedError, PublishedSet, read_published
+from auth_server.publication.published import PublishedError, PublishedSet, read_published
 from auth_server.storage import audit, publication, signing_keys
 from auth_server.storage.connection import Connection
 from auth_server.storage.signing_keys import StoredKey
 from auth_server.terms import ACCESS_TOKEN_SECONDS
 from farseal.clock import at
 from farseal.encoding import EncodingError, b64url_decode
+from farseal.vocabulary import MAX_REVOKED
 
 if TYPE_CHECKING:
     from auth_server.keys.policy import RotationPolicy

@@ -9,17 +9,10 @@ from typing import Final
 import msgspec
 
 from auth_server.keys.public_key import PublicKey
-from farseal.vocabulary import PUBLICATION_MEMBER
+from farseal.vocabulary import MAX_REVOKED, MAX_SEQUENCE, PUBLICATION_MEMBER
 
 MAX_BYTES: Final = 1024 * 1024
 """Of a document: 32 keys and 1024 withdrawn kids take a tenth of it."""
-
-MAX_SEQUENCE: Final = 2**53 - 1
-"""The largest integer that every reader of JSON keeps whole (RFC 8259 section 6)."""
-
-
-MAX_REVOKED: Final = 1024
-"""Kids in the published list. Past it the oldest drop out: their tokens died long ago, and no set holds their keys."""
 
 _RESTORED: Final = (
     "the database was restored from a backup or made anew: stop the servers, and let it catch up with "
