@@ -8,7 +8,7 @@ from pathlib import Path
 from auth_server.http.client_address import Network
 from auth_server.keys.generation import RSA_BITS
 from auth_server.policy_settings import PolicySettings
-from auth_server.terms import ACCESS_TOKEN_SECONDS
+from auth_server.terms import ACCESS_TOKEN_SECONDS, REFRESH_GRACE_SECONDS, SESSION_SECONDS
 from farseal.environment import (
     Secret,
     boolean,
@@ -43,6 +43,14 @@ def paths(value: str) -> tuple[Path, ...]:
 def rsa_bits(value: str) -> int:
     """One of the sizes that are made and accepted."""
     return int(choice(*map(str, RSA_BITS))(value))
+
+
+def status_list_size(value: str) -> int:
+    """A power of two that a verifier takes and a table holds."""
+    size = integer(1 << 10, 1 << 24)(value)
+    if size & (size - 1):
+        raise ValueError("must be a power of two, 1024 to 16777216")
+    return size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +101,48 @@ class AuthServerSettings(PolicySettings, ServiceSettings):
         default=300,
         parse=seconds(*ACCESS_TOKEN_SECONDS),
     )
+    session_idle_seconds: int = setting(
+        "How long a session goes on without a refresh, where its client has no time of its own",
+        unit="seconds",
+        default=7 * 86400,
+        parse=seconds(*SESSION_SECONDS),
+    )
+    session_absolute_seconds: int = setting(
+        "How long a session lasts at most, where its client has no time of its own",
+        unit="seconds",
+        default=30 * 86400,
+        parse=seconds(*SESSION_SECONDS),
+    )
+    refresh_grace_seconds: int = setting(
+        "How long a refresh token that was used still leads to its successor, where its client has no time of its own",
+        unit="seconds",
+        default=30,
+        parse=seconds(*REFRESH_GRACE_SECONDS),
+    )
+    session_history_seconds: int = setting(
+        "How long a session that has ended is shown to operators",
+        unit="seconds",
+        default=7 * 86400,
+        parse=seconds(0, 365 * 86400),
+    )
+    status_list_size: int = setting(
+        "Sessions for each status list: a power of two",
+        unit="sessions",
+        default=1 << 20,
+        parse=status_list_size,
+    )
+    status_list_seconds: int = setting(
+        "Life of a status list after it was signed; verifiers do not rely on an older one",
+        unit="seconds",
+        default=3600,
+        parse=seconds(10, 86400),
+    )
+    status_ttl_seconds: int = setting(
+        "How often verifiers that poll look for ended sessions (the ttl of status lists)",
+        unit="seconds",
+        default=5,
+        parse=seconds(1, 3600),
+    )
     rsa_bits: int = setting("Size of new signing keys: 2048, 3072 or 4096", unit="bits", default=3072, parse=rsa_bits)
     refresh_seconds: float = setting(
         "How often keys and scopes are read again from the database",
@@ -130,6 +180,29 @@ class AuthServerSettings(PolicySettings, ServiceSettings):
             yield (
                 f"SIGNING_LEASE_SECONDS: must be at least twice AUTH_SERVER_REFRESH_SECONDS, 2 x "
                 f"{self.refresh_seconds:g} = {2 * self.refresh_seconds:g} s, and is {self.signing_lease_seconds} s"
+            )
+
+    @rule("session_idle_seconds", "session_absolute_seconds")
+    def sessions_end(self) -> Iterator[str]:
+        """A session that is used without end must end all the same."""
+        if self.session_idle_seconds > self.session_absolute_seconds:
+            yield (
+                f"SESSION_IDLE_SECONDS: must be at most AUTH_SERVER_SESSION_ABSOLUTE_SECONDS, "
+                f"{self.session_absolute_seconds} s, and is {self.session_idle_seconds} s"
+            )
+
+    @rule("status_list_seconds", "max_token_seconds", "status_ttl_seconds")
+    def lists_live_long_enough(self) -> Iterator[str]:
+        """A list must outlive several looks, and its key is kept for no longer than for a token."""
+        if self.status_list_seconds > self.max_token_seconds:
+            yield (
+                f"STATUS_LIST_SECONDS: must be at most AUTH_SERVER_MAX_TOKEN_SECONDS, {self.max_token_seconds} s, "
+                f"and is {self.status_list_seconds} s"
+            )
+        if self.status_list_seconds < 4 * self.status_ttl_seconds:
+            yield (
+                f"STATUS_LIST_SECONDS: must be at least four times AUTH_SERVER_STATUS_TTL_SECONDS, "
+                f"{4 * self.status_ttl_seconds} s, and is {self.status_list_seconds} s"
             )
 
     @rule("access_token_seconds", "max_token_seconds")

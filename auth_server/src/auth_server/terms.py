@@ -13,3 +13,9 @@ ACCESS_TOKEN_SECONDS: Final = (10, 86400)
 
 Below, clocks that differ a little would refuse a new token; above, a disabled account would live on for days.
 """
+
+SESSION_SECONDS: Final = (60, 365 * 86400)
+"""The shortest and the longest deadline of a session, idle or absolute, that can be set, as in the table `clients`."""
+
+REFRESH_GRACE_SECONDS: Final = (0, 300)
+"""The bounds of the grace window, as the table `clients` has it. A thief within it is not told from a second tab."""

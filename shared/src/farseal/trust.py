@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from farseal.errors import TrustUnavailableError
 from farseal.jwks import SkippedKey, VerificationKey
+from farseal.status_list import StatusList
 
 
 class Judgement(Enum):
@@ -31,13 +32,17 @@ class AgeLimits:
             raise ValueError("0 < warn_after <= refuse_after must hold")
 
 
+def _no_lists() -> Mapping[str, StatusList]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class IssuerTrust:
     """The keys of one issuer as published at one moment.
 
     ``published_at`` is in seconds since the epoch; what counts as publication is the source's to say. A kid among
     ``revoked`` is withdrawn for ever, and goes before ``keys``. ``sequence`` numbers the sets of an issuer that counts
-    them: a lower one is older.
+    them: a lower one is older. ``lists`` are its status lists, by URI.
     """
 
     issuer: str
@@ -47,6 +52,7 @@ class IssuerTrust:
     skipped: tuple[SkippedKey, ...] = ()
     revoked: frozenset[str] = frozenset()
     sequence: int | None = None
+    lists: Mapping[str, StatusList] = field(default_factory=_no_lists)
 
     def age(self, now: int) -> int:
         """Seconds since publication. A publisher's clock that runs ahead gives 0, not a negative age."""

@@ -26,9 +26,19 @@ JWKS_MEDIA_TYPE: Final = "application/jwk-set+json"
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 """RFC 9457 section 3."""
 
+STATUS_LIST_TYPE: Final = "statuslist+jwt"
+"""``typ`` of a status list token (Token Status List section 5.1)."""
+
+STATUS_LIST_MEDIA_TYPE: Final = "application/statuslist+jwt"
+"""Token Status List section 8.1."""
+
 JWKS_PATH: Final = "/.well-known/jwks.json"
 ISSUER_METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 """RFC 8414 section 3."""
+STATUS_INDEX_PATH: Final = "/.well-known/status-lists.json"
+"""Of the document that names an issuer's status lists (Token Status List section 9); beside the key set."""
+STATUS_LISTS_PATH: Final = "/.well-known/status/"
+"""Of the lists themselves, each ``NAME.jwt`` below it."""
 RESOURCE_METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 """RFC 9728 section 3."""
 
@@ -49,3 +59,10 @@ MAX_SEQUENCE: Final = 2**53 - 1
 JWKS_FILE: Final = "jwks.json"
 ISSUER_METADATA_FILE: Final = "oauth-authorization-server.json"
 """The names of the published documents in a publication directory."""
+
+STATUS_INDEX_FILE: Final = "status-lists.json"
+STATUS_DIRECTORY: Final = "status"
+"""Where the status lists are in a publication directory, and beside an index that is fetched."""
+
+STATUS_SUFFIX: Final = ".jwt"
+"""Of the file of a status list. Its name is the last segment of the list's URI."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auth_server.grants.rules import Decision, GrantRefused, decide
+from auth_server.status.entry import StatusEntry
 from auth_server.storage import permissions
 from auth_server.storage.clients import Client
 from auth_server.storage.connection import Pool
@@ -28,6 +29,9 @@ class Grant:
         claims: attributes of the user, under the names that the audience's resources gave them.
         auth_time: when the person logged in (seconds since the epoch); None for a client.
         access_token_seconds: the client's own lifetime of access tokens; None means the server's.
+        session_id: `sid`: the id of the grant's row.
+        status: where its end is published.
+        deadline: when the grant ends by itself, in seconds since the epoch: no token of it lives longer.
     """
 
     subject: str
@@ -38,6 +42,9 @@ class Grant:
     claims: Mapping[str, Any]
     auth_time: int | None
     access_token_seconds: int | None
+    session_id: str
+    status: StatusEntry
+    deadline: int
 
 
 class Grants:

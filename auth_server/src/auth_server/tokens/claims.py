@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from auth_server.status.entry import StatusEntry
 from farseal.vocabulary import REGISTERED_CLAIMS
 
 
@@ -23,6 +24,10 @@ class Granted(Protocol):
     def claims(self) -> Mapping[str, Any]: ...
     @property
     def auth_time(self) -> int | None: ...
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def status(self) -> StatusEntry: ...
 
 
 class ReservedClaimError(Exception):
@@ -32,8 +37,9 @@ class ReservedClaimError(Exception):
 def access_token_payload(grant: Granted, *, issuer: str, now: int, lifetime: int, jti: str) -> dict[str, Any]:
     """The claims of a token for ``grant``, issued at ``now`` and dead at ``now + lifetime`` (seconds).
 
-    Always ``iss sub aud exp iat jti client_id``. ``scope`` and ``roles`` only when there are any (2.2.3),
-    ``auth_time`` only when a person logged in (2.2.1). ``aud`` is a string for one audience and a list for several.
+    Always ``iss sub aud exp iat jti client_id``, ``sid`` and ``status``: the grant, and where its end is published
+    (Token Status List section 6.1). ``scope`` and ``roles`` only when there are any (2.2.3), ``auth_time`` only when a
+    person logged in (2.2.1). ``aud`` is a string for one audience and a list for several.
 
     Raises:
         ReservedClaimError: a mapped attribute has the name of a registered claim.
@@ -51,6 +57,8 @@ def access_token_payload(grant: Granted, *, issuer: str, now: int, lifetime: int
         "iat": now,
         "jti": jti,
         "client_id": grant.client_id,
+        "sid": grant.session_id,
+        "status": {"status_list": {"idx": grant.status.index, "uri": grant.status.uri}},
     }
     if grant.scopes:
         payload["scope"] = " ".join(grant.scopes)
