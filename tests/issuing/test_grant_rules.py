@@ -1,6 +1,7 @@
 """Which scopes and audiences a token gets."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from auth_server.grants.rules import (
     Holding,
     decide,
     split_scope,
+    within,
 )
 
 A, B, C = "http://a", "http://b", "http://c"
@@ -193,3 +195,23 @@ def test_whatever_is_asked_the_answer_is_a_decision_or_a_clean_refusal(scope, re
     answer = decide(scope, resources, held)
     if isinstance(answer, GrantRefused):
         assert re.fullmatch(r"[\x20-\x21\x23-\x5B\x5D-\x7E]+", answer.description)
+
+
+def test_what_is_given_only_when_asked_for_by_name_is_meant_by_nothing_else() -> None:
+    """Not by default, not by its scope, not when it is all that there is; named, it is like any other."""
+    account = replace(holding(C, "sessions", "sessions"), only_when_asked=True)
+    assert decide(None, [], [NOTES, account]) == decide(None, [], [NOTES])
+    for scope in (None, "sessions"):
+        assert isinstance(decide(scope, [], [account]), GrantRefused)
+    assert isinstance(decide("sessions", [], [NOTES, account]), GrantRefused)
+    assert decide(None, [C], [NOTES, account]) == Decision((C,), ("sessions",), {})
+    assert decide("sessions notes:read", [C, A], [NOTES, account]) == Decision((C, A), ("notes:read", "sessions"), {})
+
+
+def test_a_session_keeps_what_it_has_and_its_subject_still_holds() -> None:
+    """Neither audiences nor scopes come in addition, and the client's defaults narrow nothing."""
+    default = replace(REPORTS, is_default=True)
+    left = within([NOTES, default], (A, B, C), ("notes:read", "reports:read", "gone:read"))
+    assert decide(None, [], left) == Decision((A, B), ("notes:read", "reports:read"), {})
+    assert within([NOTES, REPORTS], (C,), ("notes:read",)) == ()
+    assert isinstance(decide("notes:write", [], within([NOTES], (A,), ("notes:read",))), GrantRefused)

@@ -18,11 +18,16 @@ WHOLE = dedent("""\
         name: Notes
         scopes: [notes:write, notes:read]
         claims: {org_id: org, team: team}
+        introspection_client: nightly
     clients:
       - id: nightly
         name: Nightly report
         grant_types: [client_credentials]
         access_token_seconds: 60
+        refresh: extend
+        session_idle_seconds: 3600
+        session_absolute_seconds: null
+        refresh_grace_seconds: 0
         permissions: {"http://a": [notes:read]}
         default_resources: [http://a]
         secret_file: nightly.secret
@@ -64,10 +69,13 @@ def test_a_whole_file_is_read_as_it_is_meant() -> None:
     assert [(item.kind, item.key, dict(item.fields)) for item in manifest.items] == [
         ("resource", NOTES, {
             "name": "Notes", "scopes": ("notes:read", "notes:write"), "claims": {"org_id": "org", "team": "team"},
+            "introspection_client": "nightly",
         }),
         ("client", "nightly", {
             "name": "Nightly report", "grant_types": ("client_credentials",), "access_token_seconds": 60,
-            "permissions": {NOTES: ("notes:read",)}, "default_resources": (NOTES,), "disabled": False,
+            "refresh": "extend", "session_idle_seconds": 3600, "session_absolute_seconds": None,
+            "refresh_grace_seconds": 0, "permissions": {NOTES: ("notes:read",)}, "default_resources": (NOTES,),
+            "disabled": False,
         }),
         ("user", "alice", {
             "roles": ("a", "b"),
@@ -77,7 +85,7 @@ def test_a_whole_file_is_read_as_it_is_meant() -> None:
     ]  # fmt: skip
     assert manifest.secret_files == {"nightly": "nightly.secret"}
     assert manifest.sections == {"resource", "client", "user"}
-    assert manifest.line(("client", "nightly", "permissions", NOTES)) == 11
+    assert manifest.line(("client", "nightly", "permissions", NOTES)) == 16
 
 
 @pytest.mark.parametrize(
@@ -127,6 +135,12 @@ def test_a_whole_file_is_read_as_it_is_meant() -> None:
         pytest.param("clients:\n  - id: a\n    access_token_seconds: 9\n", 3, "10 to 86400", id="life-too-short"),
         pytest.param("clients:\n  - id: a\n    access_token_seconds: 86401\n", 3, "10 to 86400", id="life-too-long"),
         pytest.param("clients:\n  - id: a\n    access_token_seconds: 1.5\n", 3, "plain decimal", id="life-fraction"),
+        pytest.param("clients:\n  - id: a\n    refresh: always\n", 3, "rotate, extend, none", id="refresh-policy"),
+        pytest.param("clients:\n  - id: a\n    refresh: null\n", 3, "found nothing", id="refresh-of-nothing"),
+        pytest.param("clients:\n  - id: a\n    session_idle_seconds: 59\n", 3, "60 to 31536000", id="idle-too-short"),
+        pytest.param("clients:\n  - id: a\n    session_absolute_seconds: 31536001\n", 3, "60 to", id="too-long"),
+        pytest.param("clients:\n  - id: a\n    refresh_grace_seconds: 301\n", 3, "0 to 300", id="grace-too-long"),
+        pytest.param("resources:\n  - audience: http://a\n    introspection_client: A\n", 3, "a client id", id="asker"),
         pytest.param("clients:\n  - id: a\n    secret_file: ''\n", 3, "a path is", id="secret-file-empty"),
         pytest.param("users: &a []\nclients: *a\n", 1, "anchors", id="anchor"),
         pytest.param("users: *a\n", 1, "aliases", id="alias"),
@@ -250,6 +264,21 @@ def test_a_fault_of_permissions_makes_none_of_the_defaults() -> None:
     assert plan(manifest, EMPTY) == manifest.faults
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("clients:\n  - {id: c, grant_types: client_credentials}\n", id="field-of-another-type"),
+        pytest.param("clients:\n  - {ID: c, grant_types: [client_credentials]}\n", id="key-misspelt"),
+        pytest.param("client:\n  - {id: c, grant_types: [client_credentials]}\n", id="section-misspelt"),
+    ],
+)
+def test_a_fault_of_a_client_makes_none_of_who_introspects(text) -> None:
+    """Whether it has a secret is not known when it cannot be read."""
+    manifest = parse(text + "resources:\n  - {audience: 'http://a', introspection_client: c}\n")
+    assert manifest.faults
+    assert plan(manifest, EMPTY) == manifest.faults
+
+
 def test_a_billion_laughs_stay_unread() -> None:
     """Aliases are refused before anything follows them."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
@@ -353,16 +382,28 @@ def test_what_the_file_does_not_mention_is_left_alone_or_pruned() -> None:
             "clients:\n  - id: login\n    grant_types: [client_credentials]\n",
             (Fault(3, "the client login cannot have client_credentials"),), id="login-for-itself",
         ),
+        pytest.param(
+            "clients:\n  - id: login\n    session_absolute_seconds: 60\n    session_idle_seconds: 61\n",
+            (Fault(4, "session_idle_seconds is at most session_absolute_seconds"),), id="idle-beyond-absolute",
+        ),
+        pytest.param(
+            "resources:\n  - audience: http://a\n    scopes: []\n    introspection_client: nobody\n",
+            (Fault(4, "there is no client nobody"),), id="unknown-client",
+        ),
+        pytest.param(
+            "resources:\n  - audience: http://a\n    introspection_client: c\nclients:\n  - id: c\n",
+            (Fault(3, "the client c has no secret, and needs one to introspect"),), id="client-without-secret",
+        ),
     ],
 )  # fmt: skip
 def test_a_reference_to_what_will_not_be_there_is_a_fault(text, faults) -> None:
     """Resources and scopes are looked for in the file and in the database, as they will be afterwards."""
-    state = after(planned(WHOLE.partition("clients:")[0]))
+    state = after(planned(WHOLE.partition("        introspection_client:")[0]))
     assert plan(read(text), state) == faults
 
 
 def test_a_resource_that_is_pruned_cannot_be_permitted() -> None:
     """What goes is not there any more for what stays."""
-    state = after(planned(WHOLE.partition("clients:")[0]))
+    state = after(planned(WHOLE.partition("        introspection_client:")[0]))
     text = "resources: []\nusers:\n  - username: a\n    permissions: {'http://a': []}\n"
     assert plan(read(text), state, prune=True) == (Fault(4, "there is no resource http://a"),)

@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from auth_server.grants.service import Grant
+from auth_server.grants.grant import Grant
 from auth_server.keys.custody import LocalKey
 from auth_server.keys.generation import generate
 from auth_server.keys.signer import Signer
+from auth_server.status.entry import StatusEntry
 from auth_server.tokens.claims import ReservedClaimError, access_token_payload
 from auth_server.tokens.issuer import TokenIssuer
 from farseal.encoding import b64url_decode
@@ -16,6 +17,7 @@ from farseal.vocabulary import REGISTERED_CLAIMS
 
 NOW = 1_790_000_000
 ISSUER = "https://auth.example"
+LIST = f"{ISSUER}/.well-known/status/AAAAAAAAAAAAAAAA.jwt"
 
 
 def grant(**changes: Any) -> Grant:
@@ -28,6 +30,9 @@ def grant(**changes: Any) -> Grant:
         "claims": {"org_id": "acme"},
         "auth_time": NOW - 5,
         "access_token_seconds": None,
+        "session_id": "f8c1a8c0-5f0e-4c5d-9a51-0d5f6a1f2c3b",
+        "status": StatusEntry("A" * 16, 7, LIST),
+        "deadline": NOW + 86400,
     }
     return Grant(**said | changes)
 
@@ -49,6 +54,8 @@ def test_a_person_gets_every_claim_of_the_profile() -> None:
         "scope": "notes:read notes:write",
         "roles": ["analyst"],
         "auth_time": NOW - 5,
+        "sid": "f8c1a8c0-5f0e-4c5d-9a51-0d5f6a1f2c3b",
+        "status": {"status_list": {"idx": 7, "uri": LIST}},
         "org_id": "acme",
     }
 
@@ -56,7 +63,7 @@ def test_a_person_gets_every_claim_of_the_profile() -> None:
 def test_what_was_not_granted_is_not_said() -> None:
     """A client without scopes gets the required claims and nothing else."""
     said = payload(subject="batch", client_id="batch", scopes=(), roles=(), claims={}, auth_time=None)
-    assert set(said) == {"iss", "sub", "aud", "exp", "iat", "jti", "client_id"}
+    assert set(said) == {"iss", "sub", "aud", "exp", "iat", "jti", "client_id", "sid", "status"}
 
 
 def test_several_audiences_are_a_list_and_one_is_a_string() -> None:
@@ -104,19 +111,24 @@ async def test_tokens_are_told_apart_and_spelled_canonically(key: LocalKey) -> N
 
 
 @pytest.mark.parametrize(
-    ("of_client", "lifetime"),
+    ("of_client", "left", "lifetime"),
     [
-        pytest.param(None, 300, id="of-the-server"),
-        pytest.param(60, 60, id="of-the-client"),
-        pytest.param(7200, 3600, id="cut-down-to-the-longest"),
+        pytest.param(None, 86400, 300, id="of-the-server"),
+        pytest.param(60, 86400, 60, id="of-the-client"),
+        pytest.param(7200, 86400, 3600, id="cut-down-to-the-longest"),
+        pytest.param(None, 301, 300, id="the-session-ends-a-second-later"),
+        pytest.param(None, 299, 299, id="the-session-ends-before"),
+        pytest.param(7200, 1, 1, id="the-session-has-a-second-left"),
     ],
 )
-async def test_a_client_may_have_a_lifetime_of_its_own(key: LocalKey, of_client: int | None, lifetime: int) -> None:
-    """``expires_in`` and ``exp`` say the same."""
+async def test_a_client_may_have_a_lifetime_of_its_own(
+    key: LocalKey, of_client: int | None, left: int, lifetime: int
+) -> None:
+    """``expires_in`` and ``exp`` say the same, and no token outlives its session."""
     signer = Signer(threads=1)
     try:
         issuer = TokenIssuer(signer, lambda: key, issuer=ISSUER, lifetime=300, longest=3600)
-        token = await issuer.issue(grant(access_token_seconds=of_client), now=NOW)
+        token = await issuer.issue(grant(access_token_seconds=of_client, deadline=NOW + left), now=NOW)
     finally:
         signer.close()
     assert token.expires_in == lifetime
@@ -130,6 +142,7 @@ async def test_the_answer_has_the_members_of_rfc_6749(key: LocalKey) -> None:
         issuer = TokenIssuer(signer, lambda: key, issuer=ISSUER, lifetime=300, longest=3600)
         with_scope = await issuer.issue(grant(), now=NOW)
         without = await issuer.issue(grant(scopes=()), now=NOW)
+        refreshable = await issuer.issue(grant(), now=NOW, refresh_token="fsr_secret")
     finally:
         signer.close()
     assert with_scope.body() == {
@@ -140,3 +153,5 @@ async def test_the_answer_has_the_members_of_rfc_6749(key: LocalKey) -> None:
     }
     assert "scope" not in without.body()
     assert with_scope.access_token not in repr(with_scope)
+    assert refreshable.body()["refresh_token"] == "fsr_secret"
+    assert "fsr_secret" not in repr(refreshable)

@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+from auth_server.grants.refresh_rules import ClientTerms
 from auth_server.storage import clients, permissions, resources, users
 from farseal.clock import at
 from tests.support.accounts import NOTES, NOW, REPORTS, add_client, add_resource, add_user
@@ -112,6 +113,13 @@ async def test_a_client_comes_back_as_stored(conn) -> None:
     assert after is not None
     assert after.secret_hash == before.secret_hash
     assert (after.client.name, after.client.grant_types, after.client.access_token_seconds) == ("Night", (), None)
+    terms = ClientTerms("extend", 60, 120, 0)
+    assert after.client.terms == ClientTerms("rotate", None, None, None)
+    assert await clients.set_terms(conn, "nightly", terms, now=at(LATER))
+    found = await clients.find(conn, "nightly")
+    assert found is not None
+    assert (found.terms, found.name) == (terms, "Night")
+    assert not await clients.set_terms(conn, "x", terms, now=at(LATER))
     assert await clients.set_secret(conn, "nightly", bytes(32), now=at(LATER))
     assert [client.id for client in await clients.every(conn)] == ["login", "nightly"]
     assert not await clients.create(
@@ -139,6 +147,12 @@ async def test_a_resource_comes_back_as_stored(conn) -> None:
     assert await resources.rename(conn, NOTES, "Notes", now=at(LATER))
     found = await resources.find(conn, NOTES)
     assert found == resources.Resource(NOTES, "Notes", ("notes:read",), {"org_id": "organisation"}, at(NOW), at(LATER))
+    await add_client(conn, "asker")
+    assert await resources.set_introspection_client(conn, NOTES, "asker", now=at(LATER))
+    assert not await resources.set_introspection_client(conn, NOTES, "asker", now=at(LATER))
+    assert [one.introspection_client for one in await resources.every(conn)] == ["asker"]
+    assert await clients.delete(conn, "asker")
+    assert [one.introspection_client for one in await resources.every(conn)] == [None]
     await add_resource(conn, REPORTS, "reports:read", "notes:read")
     assert await resources.all_scopes(conn) == ["notes:read", "reports:read"]
     assert [resource.audience for resource in await resources.every(conn)] == [NOTES, REPORTS]

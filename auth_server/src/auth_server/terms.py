@@ -8,6 +8,12 @@ LOGIN_CLIENT: Final = "login"
 GRANT_TYPES: Final = ("client_credentials",)
 """What a client may be allowed and ask the token endpoint for, as the table `clients` has it."""
 
+TOKEN_GRANT_TYPES: Final = (*GRANT_TYPES, "refresh_token")
+"""What the token endpoint knows. Whether a client has refresh tokens is told by its policy, not by its grant types."""
+
+SESSIONS_SCOPE: Final = "sessions"
+"""At the issuer itself: to see and to end one's own sessions. Every person may have it who asks for it by name."""
+
 ACCESS_TOKEN_SECONDS: Final = (10, 86400)
 """The shortest and the longest life of access tokens that can be set, as the table `clients` has it.
 

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from auth_server.accounts.manifest import Change, Kind, Plan, State
-from auth_server.storage import clients, permissions, resources, users
+from auth_server.grants.refresh_rules import ClientTerms
+from auth_server.storage import clients, grants, permissions, resources, users
 from auth_server.storage.connection import Connection
+from auth_server.storage.grants import Ending
 from farseal.clock import at
 
 _LOCK_ID = 0x6661_7273_6170_6C79
@@ -25,6 +27,7 @@ async def read_state(conn: Connection) -> State:
             "name": resource.name,
             "scopes": resource.scopes,
             "claims": dict(resource.claims),
+            "introspection_client": resource.introspection_client,
         }
     held_by_clients = await permissions.every_client(conn)
     with_secret = []
@@ -34,6 +37,10 @@ async def read_state(conn: Connection) -> State:
             "name": client.name,
             "grant_types": client.grant_types,
             "access_token_seconds": client.access_token_seconds,
+            "refresh": client.terms.policy,
+            "session_idle_seconds": client.terms.idle_seconds,
+            "session_absolute_seconds": client.terms.absolute_seconds,
+            "refresh_grace_seconds": client.terms.grace_seconds,
             "permissions": dict(held),
             "default_resources": defaults,
             "disabled": client.disabled_at is not None,
@@ -56,8 +63,8 @@ async def lock(conn: Connection) -> None:
     await conn.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_ID)
 
 
-async def apply_plan(conn: Connection, plan: Plan, secret_hashes: Mapping[str, bytes], *, now: int) -> None:
-    """Make it so. Run it inside the transaction that `lock` was taken in.
+async def apply_plan(conn: Connection, plan: Plan, secret_hashes: Mapping[str, bytes], *, now: int) -> int:
+    """Make it so; how many sessions that ended. Run it inside the transaction that `lock` was taken in, as the last.
 
     Args:
         secret_hashes: client id to hash, for every change that needs a secret.
@@ -66,6 +73,7 @@ async def apply_plan(conn: Connection, plan: Plan, secret_hashes: Mapping[str, b
     Raises:
         PlanOutdatedError: an object to be made is there already, or one to be changed is gone.
     """
+    endings: list[Ending] = []
     for change in plan.changes:
         if change.action == "unchanged":
             continue
@@ -73,9 +81,14 @@ async def apply_plan(conn: Connection, plan: Plan, secret_hashes: Mapping[str, b
             case "resource":
                 await _resource(conn, change, now)
             case "client":
-                await _client(conn, change, secret_hashes.get(change.key), now)
+                endings += await _client(conn, change, secret_hashes.get(change.key), now)
             case "user":
-                await _user(conn, change, now)
+                endings += await _user(conn, change, now)
+    for change in plan.changes:  # only now are the clients there
+        if change.kind == "resource" and change.action in {"create", "update"}:
+            client_id = change.after["introspection_client"]
+            await resources.set_introspection_client(conn, change.key, client_id, now=at(now))
+    return len(await grants.end(conn, endings, at=at(now)))
 
 
 async def _resource(conn: Connection, change: Change, now: int) -> None:
@@ -88,11 +101,12 @@ async def _resource(conn: Connection, change: Change, now: int) -> None:
     await resources.set_claims(conn, change.key, change.after["claims"])
 
 
-async def _client(conn: Connection, change: Change, secret_hash: bytes | None, now: int) -> None:
+async def _client(conn: Connection, change: Change, secret_hash: bytes | None, now: int) -> list[Ending]:
+    """Gives the sessions that end with it."""
     after = change.after
     if change.action == "delete":
         await clients.delete(conn, change.key)
-        return
+        return [Ending("client_deleted", clients=(change.key,))]
     described: dict[str, Any] = {name: after[name] for name in ("name", "grant_types", "access_token_seconds")}
     if change.action == "create":
         _expect(await clients.create(conn, change.key, secret_hash=secret_hash, **described, now=at(now)))
@@ -100,11 +114,20 @@ async def _client(conn: Connection, change: Change, secret_hash: bytes | None, n
         if secret_hash is not None:
             await clients.set_secret(conn, change.key, secret_hash, now=at(now))
         _expect(await clients.update(conn, change.key, **described, now=at(now)))
+    terms = ClientTerms(
+        policy=after["refresh"],
+        idle_seconds=after["session_idle_seconds"],
+        absolute_seconds=after["session_absolute_seconds"],
+        grace_seconds=after["refresh_grace_seconds"],
+    )
+    await clients.set_terms(conn, change.key, terms, now=at(now))
     await permissions.set_client(conn, change.key, after["permissions"], after["default_resources"])
     await clients.set_disabled(conn, change.key, at(now) if after["disabled"] else None, now=at(now))
+    return [Ending("client_disabled", clients=(change.key,))] if after["disabled"] else []
 
 
-async def _user(conn: Connection, change: Change, now: int) -> None:
+async def _user(conn: Connection, change: Change, now: int) -> list[Ending]:
+    """Gives the sessions that end with them."""
     after = change.after
     if change.action == "create":
         user_id = uuid.uuid4()
@@ -117,11 +140,12 @@ async def _user(conn: Connection, change: Change, now: int) -> None:
         user_id = user.id
         if change.action == "delete":
             await users.delete(conn, user_id)
-            return
+            return [Ending("user_deleted", users=(user_id,))]
         await users.set_attributes(conn, user_id, after["attributes"], now=at(now))
     await users.set_roles(conn, user_id, after["roles"])
     await permissions.set_user(conn, user_id, after["permissions"])
     await users.set_disabled(conn, user_id, at(now) if after["disabled"] else None, now=at(now))
+    return [Ending("user_disabled", users=(user_id,))] if after["disabled"] else []
 
 
 def _expect(done: bool) -> None:

@@ -5,7 +5,8 @@ file does not mention is left alone too, unless the plan is made with ``prune``,
 file has.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -21,10 +22,14 @@ KINDS: Final[tuple[Kind, ...]] = ("resource", "client", "user")
 """In the order in which they are made: permissions need their resources."""
 
 _DEFAULTS: Final[Mapping[Kind, Mapping[str, Any]]] = {
-    "resource": {"scopes": (), "claims": {}},
+    "resource": {"scopes": (), "claims": {}, "introspection_client": None},
     "client": {
         "grant_types": (),
         "access_token_seconds": None,
+        "refresh": "rotate",
+        "session_idle_seconds": None,
+        "session_absolute_seconds": None,
+        "refresh_grace_seconds": None,
         "permissions": {},
         "default_resources": (),
         "disabled": False,
@@ -61,6 +66,7 @@ class Manifest:
         faults: in the order of their lines.
         doubtful: kind and key of the items that have a fault, of which not everything may have been read.
         resources_known: no resource of the file is missing from ``items``.
+        clients_known: nor a client.
     """
 
     items: tuple[Item, ...]
@@ -70,6 +76,7 @@ class Manifest:
     faults: tuple[Fault, ...] = ()
     doubtful: frozenset[tuple[Kind, str]] = frozenset()
     resources_known: bool = True
+    clients_known: bool = True
 
     def line(self, path: Path) -> int:
         """The line of ``path``, or of the nearest thing around it."""
@@ -105,6 +112,17 @@ class Change:
     fields: tuple[FieldChange, ...]
     after: Mapping[str, Any]
     needs_secret: bool = False
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The names of the fields that change."""
+        return frozenset(field.field for field in self.fields)
+
+    @property
+    def ends_sessions(self) -> bool:
+        """A person or a client that goes, or is disabled, is logged out."""
+        goes = self.action == "delete" or ("disabled" in self.touched and self.after["disabled"])
+        return bool(goes) and self.action != "create" and self.kind != "resource"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,37 +205,65 @@ def _needs_secret(item: Item, after: Mapping[str, Any], state: State) -> bool:
 def _reference_faults(
     manifest: Manifest, state: State, changes: list[Change], deleted: frozenset[tuple[Kind, str]]
 ) -> list[Fault]:
-    """References of the changed objects to resources and scopes that will not be there.
+    """References of the changed objects to what will not be there.
 
     What a faulty entry may have meant to say is not held against the others: mending it must not make a fault go.
     """
-    scopes = {key: fields["scopes"] for (kind, key), fields in state.objects.items() if kind == "resource"}
-    scopes |= {change.key: change.after["scopes"] for change in changes if change.kind == "resource"}
-    scopes = {key: defined for key, defined in scopes.items() if ("resource", key) not in deleted}
-    found: list[Fault] = []
+    there = {at: fields for at, fields in state.objects.items() if at not in deleted}
+    there |= {(change.kind, change.key): change.after for change in changes}
+    scopes = {key: fields["scopes"] for (kind, key), fields in there.items() if kind == "resource"}
+    clients = {key for kind, key in there if kind == "client"}
+    secrets = state.clients_with_secret | {change.key for change in changes if change.needs_secret}
+    return [
+        Fault(manifest.line((change.kind, change.key, *within)), message)
+        for change in changes
+        for within, message in (
+            *_client_faults(manifest, change),
+            *_permission_faults(manifest, change, scopes),
+            *_introspection_faults(manifest, change, clients, secrets),
+        )
+    ]
 
-    def fault(path: Path, message: str) -> None:
-        found.append(Fault(manifest.line(path), message))
 
-    for change in changes:
-        at = (change.kind, change.key)
-        if at == ("client", LOGIN_CLIENT) and change.needs_secret:
-            fault((*at, "grant_types"), f"the client {LOGIN_CLIENT} cannot have client_credentials")
-        touched = {field.field for field in change.fields}
-        if "permissions" in touched and manifest.resources_known:
-            for audience, wanted in change.after["permissions"].items():
-                if audience not in scopes:
-                    fault((*at, "permissions", audience), f"there is no resource {audience}")
-                elif ("resource", audience) not in manifest.doubtful:
-                    for scope in wanted:
-                        if scope not in scopes[audience]:
-                            message = f"the resource {audience} has no scope {scope}"
-                            fault((*at, "permissions", audience, scope), message)
-        if touched & {"default_resources", "permissions"} and at not in manifest.doubtful:
-            for audience in change.after.get("default_resources", ()):
-                if audience not in change.after["permissions"]:
-                    fault(
-                        (*at, "default_resources", audience),
-                        f"the default resource {audience} is not among the permissions",
-                    )
-    return found
+def _client_faults(manifest: Manifest, change: Change) -> Iterator[tuple[Path, str]]:
+    at, touched = (change.kind, change.key), change.touched
+    if at == ("client", LOGIN_CLIENT) and change.needs_secret:
+        yield ("grant_types",), f"the client {LOGIN_CLIENT} cannot have client_credentials"
+    if at in manifest.doubtful:
+        return
+    if touched & {"session_idle_seconds", "session_absolute_seconds"}:
+        idle, absolute = change.after["session_idle_seconds"], change.after["session_absolute_seconds"]
+        if idle is not None and absolute is not None and idle > absolute:
+            yield ("session_idle_seconds",), "session_idle_seconds is at most session_absolute_seconds"
+    if touched & {"default_resources", "permissions"}:
+        for audience in change.after.get("default_resources", ()):
+            if audience not in change.after["permissions"]:
+                message = f"the default resource {audience} is not among the permissions"
+                yield ("default_resources", audience), message
+
+
+def _permission_faults(
+    manifest: Manifest, change: Change, scopes: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[Path, str]]:
+    if "permissions" not in change.touched or not manifest.resources_known:
+        return
+    for audience, wanted in change.after["permissions"].items():
+        if audience not in scopes:
+            yield ("permissions", audience), f"there is no resource {audience}"
+        elif ("resource", audience) not in manifest.doubtful:
+            for scope in wanted:
+                if scope not in scopes[audience]:
+                    yield ("permissions", audience, scope), f"the resource {audience} has no scope {scope}"
+
+
+def _introspection_faults(
+    manifest: Manifest, change: Change, clients: AbstractSet[str], secrets: AbstractSet[str]
+) -> Iterator[tuple[Path, str]]:
+    """Only a client with a secret is ever answered (RFC 7662 section 2.1)."""
+    client = change.after.get("introspection_client")
+    if "introspection_client" not in change.touched or client is None or not manifest.clients_known:
+        return
+    if client not in clients:
+        yield ("introspection_client",), f"there is no client {client}"
+    elif client not in secrets and ("client", client) not in manifest.doubtful:
+        yield ("introspection_client",), f"the client {client} has no secret, and needs one to introspect"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import yaml
 
@@ -10,7 +10,13 @@ from auth_server.accounts import names
 from auth_server.accounts.manifest import KINDS, Item, Kind, Manifest, Path
 from auth_server.accounts.names import NameRefusedError
 from auth_server.accounts.yaml_nodes import NodeReader, compose, line_of, type_of
-from auth_server.terms import ACCESS_TOKEN_SECONDS, GRANT_TYPES
+from auth_server.grants.refresh_rules import RefreshPolicy
+from auth_server.terms import (
+    ACCESS_TOKEN_SECONDS,
+    GRANT_TYPES,
+    REFRESH_GRACE_SECONDS,
+    SESSION_SECONDS,
+)
 
 MAX_ATTRIBUTES_BYTES: Final = 4096
 """As the table `users` has it."""
@@ -32,7 +38,7 @@ def parse(text: str) -> Manifest:
     """Read a manifest. What has a fault is left out or None, the rest is read as if nothing were wrong."""
     root = compose(text)
     if isinstance(root, tuple):
-        return Manifest((), frozenset(), {}, {}, root, resources_known=False)
+        return Manifest((), frozenset(), {}, {}, root, resources_known=False, clients_known=False)
     return _Reader().manifest(root)
 
 
@@ -61,6 +67,7 @@ class _Reader(NodeReader):
             tuple(sorted(self.faults, key=lambda fault: fault.line)),
             frozenset(self._doubtful),
             resources_known="resource" not in self._cut_short,
+            clients_known="client" not in self._cut_short,
         )
 
     def _section(self, kind: Kind, node: yaml.Node) -> list[Item]:
@@ -117,12 +124,17 @@ class _Reader(NodeReader):
                     "name": name,
                     "scopes": lambda node, at: self.texts(node, at, names.scope),
                     "claims": self._claims,
+                    "introspection_client": lambda node, _: self._client_or_null(node),
                 }
             case "client":
                 return permissions | {
                     "name": name,
                     "grant_types": lambda node, at: self.texts(node, at, _grant_type),
-                    "access_token_seconds": lambda node, _: self._lifetime(node),
+                    "access_token_seconds": self._seconds(ACCESS_TOKEN_SECONDS),
+                    "refresh": lambda node, _: self.text(node, _refresh_policy),
+                    "session_idle_seconds": self._seconds(SESSION_SECONDS),
+                    "session_absolute_seconds": self._seconds(SESSION_SECONDS),
+                    "refresh_grace_seconds": self._seconds(REFRESH_GRACE_SECONDS),
                     "default_resources": lambda node, at: self.texts(node, at, names.audience),
                     "secret_file": lambda node, _: self.text(node, _file_path),
                 }
@@ -157,14 +169,21 @@ class _Reader(NodeReader):
             self.fault(node, f"attributes take more than {MAX_ATTRIBUTES_BYTES} bytes; they travel in every token")
         return attributes
 
-    def _lifetime(self, node: yaml.Node) -> int | None:
-        if type_of(node) == "null":
-            return None
-        value = self.integer(node)
-        low, high = ACCESS_TOKEN_SECONDS
-        if value is not None and not low <= value <= high:
-            self.fault(node, f"access_token_seconds is {low} to {high} seconds, or null for the server's own")
-        return value
+    def _client_or_null(self, node: yaml.Node) -> str | None:
+        return None if type_of(node) == "null" else self.text(node, names.client_id)
+
+    def _seconds(self, bounds: tuple[int, int]) -> Callable[[yaml.Node, Path], int | None]:
+        low, high = bounds
+
+        def read(node: yaml.Node, at: Path) -> int | None:
+            if type_of(node) == "null":
+                return None
+            value = self.integer(node)
+            if value is not None and not low <= value <= high:
+                self.fault(node, f"{at[-1]} is {low} to {high} seconds, or null for the server's own")
+            return value
+
+        return read
 
 
 def _count(root: yaml.Node, name: str) -> int:
@@ -175,6 +194,12 @@ def _count(root: yaml.Node, name: str) -> int:
 def _grant_type(text: str) -> str:
     if text not in GRANT_TYPES:
         raise NameRefusedError(f"a grant type is one of: {', '.join(GRANT_TYPES)}")
+    return text
+
+
+def _refresh_policy(text: str) -> str:
+    if text not in get_args(RefreshPolicy):
+        raise NameRefusedError(f"refresh is one of: {', '.join(get_args(RefreshPolicy))}")
     return text
 
 

@@ -81,6 +81,21 @@ class Accounts:
             return Refused()
         return found.client
 
+    async def public_client(self, client_id: str) -> Client | Refused:
+        """Take a client's word for its id, which a client without a secret has nothing to prove by (section 2.1).
+
+        Unknown, disabled, and one that has a secret: the same answer.
+
+        Raises:
+            DatabaseUnavailable: 503.
+        """
+        with database_errors():
+            async with self._pool.acquire() as conn:
+                found = await clients.find(conn, _lookup_id(client_id))
+        if found is None or found.has_secret or found.disabled_at is not None:
+            return Refused()
+        return found
+
     async def _renew(self, user: User, stored: str, password: str) -> None:
         """Replace a hash of old parameters. It can wait for another login when everyone is busy."""
         try:

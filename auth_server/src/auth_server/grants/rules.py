@@ -5,8 +5,8 @@ granted only when the subject may have it at every owner, because the token's on
 them (RFC 9068 section 5: a grant that would be ambiguous is refused).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from farseal import identifiers
@@ -25,6 +25,7 @@ class Holding:
         permitted: those of them that the subject may have.
         claims: claim name to the user attribute that this resource is shown.
         is_default: meant when a request names no resource.
+        only_when_asked: meant only when a request names it, whatever its scopes are.
     """
 
     audience: str
@@ -32,6 +33,7 @@ class Holding:
     permitted: frozenset[str]
     claims: Mapping[str, str]
     is_default: bool = False
+    only_when_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,15 @@ def decide(scope: str | None, resources: Sequence[str], held: Iterable[Holding])
     return Decision(tuple(holding.audience for holding in target), scopes, claims)
 
 
+def within(held: Iterable[Holding], audience: Collection[str], scopes: Collection[str]) -> tuple[Holding, ...]:
+    """What is left of a session's grant: what it has and its subject still holds. All of it is meant by default."""
+    return tuple(
+        replace(holding, permitted=holding.permitted & frozenset(scopes), is_default=False)
+        for holding in held
+        if holding.audience in audience
+    )
+
+
 def split_scope(scope: str) -> tuple[str, ...] | GrantRefused:
     """The scope tokens, each once, in their order (RFC 6749 section 3.3).
 
@@ -107,7 +118,9 @@ def _target(
         if not all(resource in held for resource in resources):
             return GrantRefused("invalid_target", "a resource is unknown or not permitted")
         return [held[resource] for resource in dict.fromkeys(resources)]
-    candidates = sorted(held.values(), key=lambda holding: holding.audience)
+    candidates = sorted(
+        (holding for holding in held.values() if not holding.only_when_asked), key=lambda holding: holding.audience
+    )
     candidates = [holding for holding in candidates if holding.is_default] or candidates
     if not candidates:
         return GrantRefused("invalid_target", "no resource is permitted")

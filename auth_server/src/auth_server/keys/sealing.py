@@ -61,6 +61,11 @@ class Kek:
         object.__setattr__(self, "id", digest[:_ID_BYTES].hex())
 
 
+def pepper_of(kek: Kek) -> bytes:
+    """What refresh tokens are made with: derived one way from the KEK, so that the database alone makes none."""
+    return hmac.digest(kek.secret, b"farseal refresh tokens", hashlib.sha256)
+
+
 def read_kek(path: Path) -> Kek:
     """The KEK in a file, in one of `FORMATS`.
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from auth_server.grants.refresh_rules import ClientTerms
 from auth_server.storage.connection import Connection, affected
 
 if TYPE_CHECKING:
@@ -13,12 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A program that asks for tokens. ``access_token_seconds`` None means the server's own setting."""
+    """A program that asks for tokens. ``access_token_seconds`` None means the server's own setting.
+
+    ``terms`` are those of the sessions that are opened through it.
+    """
 
     id: str
     name: str
     grant_types: tuple[str, ...]
     access_token_seconds: int | None
+    terms: ClientTerms
     has_secret: bool
     disabled_at: datetime | None
     created_at: datetime
@@ -33,10 +38,23 @@ class ClientCredentials:
     secret_hash: bytes | None = field(repr=False)
 
 
+_USUAL: Final = ClientTerms()
+
 _COLUMNS = """
     id, name, grant_types, access_token_seconds, secret_hash IS NOT NULL AS has_secret,
-    disabled_at, created_at, updated_at
+    disabled_at, created_at, updated_at,
+    refresh_policy, session_idle_seconds, session_absolute_seconds, refresh_grace_seconds
 """
+
+
+def terms_in(row: "Row") -> ClientTerms:
+    """The terms in a row that has the columns of `clients` for them."""
+    return ClientTerms(
+        policy=row["refresh_policy"],
+        idle_seconds=row["session_idle_seconds"],
+        absolute_seconds=row["session_absolute_seconds"],
+        grace_seconds=row["refresh_grace_seconds"],
+    )
 
 
 def _client(row: "Row") -> Client:
@@ -45,6 +63,7 @@ def _client(row: "Row") -> Client:
         name=row["name"],
         grant_types=tuple(row["grant_types"]),
         access_token_seconds=row["access_token_seconds"],
+        terms=terms_in(row),
         has_secret=row["has_secret"],
         disabled_at=row["disabled_at"],
         created_at=row["created_at"],
@@ -78,15 +97,18 @@ async def create(
     grant_types: Sequence[str],
     access_token_seconds: int | None,
     now: datetime,
+    terms: ClientTerms = _USUAL,
 ) -> bool:
     """Add a client; False when the id is taken, whoever else is adding it at the same time."""
     status = await conn.execute(
         """
-        INSERT INTO clients (id, name, secret_hash, grant_types, access_token_seconds, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $6)
+        INSERT INTO clients (id, name, secret_hash, grant_types, access_token_seconds, created_at, updated_at,
+                             refresh_policy, session_idle_seconds, session_absolute_seconds, refresh_grace_seconds)
+        VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10)
         ON CONFLICT (id) DO NOTHING
         """,
         client_id, name, secret_hash, grant_types, access_token_seconds, now,
+        terms.policy, terms.idle_seconds, terms.absolute_seconds, terms.grace_seconds,
     )  # fmt: skip
     return affected(status) == 1
 
@@ -100,12 +122,25 @@ async def update(
     access_token_seconds: int | None,
     now: datetime,
 ) -> bool:
-    """Replace what describes the client; False when it is gone. The secret stays."""
+    """Replace what describes the client; False when it is gone. The secret and the terms stay."""
     status = await conn.execute(
         """
         UPDATE clients SET name = $2, grant_types = $3, access_token_seconds = $4, updated_at = $5 WHERE id = $1
         """,
         client_id, name, grant_types, access_token_seconds, now,
+    )  # fmt: skip
+    return affected(status) == 1
+
+
+async def set_terms(conn: Connection, client_id: str, terms: ClientTerms, *, now: datetime) -> bool:
+    """Replace how its sessions behave, those that are open too; False when the client is gone."""
+    status = await conn.execute(
+        """
+        UPDATE clients SET refresh_policy = $2, session_idle_seconds = $3, session_absolute_seconds = $4,
+               refresh_grace_seconds = $5, updated_at = $6
+         WHERE id = $1
+        """,
+        client_id, terms.policy, terms.idle_seconds, terms.absolute_seconds, terms.grace_seconds, now,
     )  # fmt: skip
     return affected(status) == 1
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
+from auth_server.grants.refresh_rules import ClientTerms
 from auth_server.grants.rules import Holding
+from auth_server.storage.clients import terms_in
 from auth_server.storage.connection import Connection, affected
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ class Standing:
     attributes: Mapping[str, Any]
     roles: tuple[str, ...]
     access_token_seconds: int | None
+    terms: ClientTerms
+    """Of the client that acts."""
     holdings: tuple[Holding, ...]
 
 
@@ -35,6 +39,7 @@ _OF_USER = """
            u.attributes::text AS attributes,
            ARRAY(SELECT r.role FROM user_roles r WHERE r.user_id = u.id ORDER BY r.role) AS roles,
            c.access_token_seconds,
+           c.refresh_policy, c.session_idle_seconds, c.session_absolute_seconds, c.refresh_grace_seconds,
            h.audience,
            ARRAY(SELECT s.scope FROM resource_scopes s WHERE s.audience = h.audience) AS defined,
            ARRAY(SELECT ARRAY[m.claim, m.attribute] FROM resource_claims m WHERE m.audience = h.audience) AS claims,
@@ -54,6 +59,7 @@ _OF_CLIENT = """
            '{}' AS attributes,
            ARRAY[]::text[] AS roles,
            c.access_token_seconds,
+           c.refresh_policy, c.session_idle_seconds, c.session_absolute_seconds, c.refresh_grace_seconds,
            h.audience,
            ARRAY(SELECT s.scope FROM resource_scopes s WHERE s.audience = h.audience) AS defined,
            ARRAY[]::text[] AS claims,
@@ -87,6 +93,7 @@ def _standing(rows: Sequence["Row"]) -> Standing | None:
         attributes=json.loads(first["attributes"]),
         roles=tuple(first["roles"]),
         access_token_seconds=first["access_token_seconds"],
+        terms=terms_in(first),
         holdings=holdings,
     )
 

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A service that takes tokens. ``claims`` maps a claim's name to the user attribute that it shows."""
+    """A service that takes tokens.
+
+    Args:
+        claims: a claim's name to the user attribute that it shows.
+        introspection_client: the client that may introspect access tokens for it (RFC 7662).
+    """
 
     audience: str
     name: str
@@ -21,10 +26,11 @@ class Resource:
     claims: Mapping[str, str]
     created_at: datetime
     updated_at: datetime
+    introspection_client: str | None = None
 
 
 _SELECT = """
-    SELECT r.audience, r.name, r.created_at, r.updated_at,
+    SELECT r.audience, r.name, r.created_at, r.updated_at, r.introspection_client,
            ARRAY(SELECT s.scope FROM resource_scopes s WHERE s.audience = r.audience ORDER BY s.scope) AS scopes,
            ARRAY(SELECT ARRAY[c.claim, c.attribute] FROM resource_claims c
                   WHERE c.audience = r.audience ORDER BY c.claim) AS claims
@@ -40,6 +46,7 @@ def _resource(row: "Row") -> Resource:
         claims=dict(row["claims"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        introspection_client=row["introspection_client"],
     )
 
 
@@ -52,6 +59,12 @@ async def find(conn: Connection, audience: str) -> Resource | None:
 async def every(conn: Connection) -> list[Resource]:
     """All resources, by URI."""
     return [_resource(row) for row in await conn.fetch(f"{_SELECT} ORDER BY r.audience")]
+
+
+async def may_introspect(conn: Connection, client_id: str, audience: Sequence[str]) -> bool:
+    """Whether one of these resources lets the client introspect its access tokens."""
+    statement = "SELECT EXISTS (SELECT FROM resources WHERE introspection_client = $1 AND audience = ANY ($2::text[]))"
+    return bool(await conn.fetchval(statement, client_id, audience))
 
 
 async def all_scopes(conn: Connection) -> list[str]:
@@ -76,6 +89,18 @@ async def rename(conn: Connection, audience: str, name: str, *, now: datetime) -
     status = await conn.execute(
         "UPDATE resources SET name = $2, updated_at = $3 WHERE audience = $1", audience, name, now
     )
+    return affected(status) == 1
+
+
+async def set_introspection_client(conn: Connection, audience: str, client_id: str | None, *, now: datetime) -> bool:
+    """Let a client, which must be there, introspect the resource's tokens, or nobody; False when it was so already."""
+    status = await conn.execute(
+        """
+        UPDATE resources SET introspection_client = $2, updated_at = $3
+         WHERE audience = $1 AND introspection_client IS DISTINCT FROM $2
+        """,
+        audience, client_id, now,
+    )  # fmt: skip
     return affected(status) == 1
 
 

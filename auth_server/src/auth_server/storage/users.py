@@ -22,6 +22,7 @@ class User:
     attributes: Mapping[str, Any]
     roles: tuple[str, ...]
     has_password: bool
+    password_changed_at: datetime | None
     disabled_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -38,7 +39,7 @@ class Credentials:
 # The attributes go over the wire as text and are parsed here, so that no codec of the connection matters.
 _COLUMNS = """
     u.id, u.username, u.attributes::text AS attributes, u.password_hash IS NOT NULL AS has_password,
-    u.disabled_at, u.created_at, u.updated_at,
+    u.password_changed_at, u.disabled_at, u.created_at, u.updated_at,
     ARRAY(SELECT r.role FROM user_roles r WHERE r.user_id = u.id ORDER BY r.role) AS roles
 """
 
@@ -50,6 +51,7 @@ def _user(row: "Row") -> User:
         attributes=json.loads(row["attributes"]),
         roles=tuple(row["roles"]),
         has_password=row["has_password"],
+        password_changed_at=row["password_changed_at"],
         disabled_at=row["disabled_at"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
@@ -105,10 +107,18 @@ async def create(
 
 
 async def set_password(conn: Connection, user_id: UUID, password_hash: str, *, now: datetime) -> bool:
-    """Replace the hash; False when the user is gone."""
+    """Replace the hash; False when the user is gone.
+
+    The moment of the change moves on even when two fall together: a login that began before either is refused.
+    """
     status = await conn.execute(
-        "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1", user_id, password_hash, now
-    )
+        """
+        UPDATE users SET password_hash = $2, updated_at = $3,
+               password_changed_at = greatest($3, password_changed_at + interval '1 microsecond')
+         WHERE id = $1
+        """,
+        user_id, password_hash, now,
+    )  # fmt: skip
     return affected(status) == 1
 
 

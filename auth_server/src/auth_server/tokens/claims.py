@@ -8,7 +8,7 @@ from farseal.vocabulary import REGISTERED_CLAIMS
 
 
 class Granted(Protocol):
-    """What a token says of a grant; `auth_server.grants.service.Grant` is one."""
+    """What a token says of a grant; `auth_server.grants.grant.Grant` is one."""
 
     @property
     def subject(self) -> str: ...

@@ -11,7 +11,7 @@ from auth_server.tokens.claims import access_token_payload
 from farseal.vocabulary import ACCESS_TOKEN_TYPE
 
 if TYPE_CHECKING:
-    from auth_server.grants.service import Grant
+    from auth_server.grants.grant import Grant
     from auth_server.keys.custody import SigningKey
     from auth_server.keys.signer import Signer
 
@@ -21,12 +21,16 @@ _JTI_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """What the token endpoints answer with; ``expires_in`` is in seconds. ``token_id`` (its jti) is for the logs."""
+    """What the token endpoints answer with; ``expires_in`` is in seconds. ``token_id`` (its jti) is for the logs.
+
+    ``refresh_token`` is of the session that the token belongs to, where that has one.
+    """
 
     access_token: str = field(repr=False)
     token_id: str
     expires_in: int
     scope: str | None
+    refresh_token: str | None = field(default=None, repr=False)
 
     def body(self) -> dict[str, str | int]:
         """The members of a successful response (RFC 6749 section 5.1)."""
@@ -35,7 +39,11 @@ class IssuedToken:
             "token_type": "Bearer",
             "expires_in": self.expires_in,
         }
-        return body if self.scope is None else body | {"scope": self.scope}
+        if self.scope is not None:
+            body["scope"] = self.scope
+        if self.refresh_token is not None:
+            body["refresh_token"] = self.refresh_token
+        return body
 
 
 class TokenIssuer:
@@ -59,8 +67,9 @@ class TokenIssuer:
         self._lifetime = lifetime
         self._longest = longest
 
-    async def issue(self, grant: "Grant", *, now: int) -> IssuedToken:
-        """A token for ``grant``; it lives as long as its audiences ask, or as long as the server is set to.
+    async def issue(self, grant: "Grant", *, now: int, refresh_token: str | None = None) -> IssuedToken:
+        """A token for ``grant``; it lives as long as its client asks, or as long as the server is set to, and never
+        longer than the session.
 
         The payload is the compact spelling that msgspec gives, so that a verifier can tell by encoding it again that
         nothing in it is spelled twice or strangely.
@@ -71,8 +80,8 @@ class TokenIssuer:
             ReservedClaimError: a mapped attribute has the name of a registered claim.
         """
         asked = self._lifetime if grant.access_token_seconds is None else grant.access_token_seconds
-        lifetime = min(asked, self._longest)
+        lifetime = min(asked, self._longest, grant.deadline - now)
         jti = secrets.token_urlsafe(_JTI_BYTES)
         payload = access_token_payload(grant, issuer=self._issuer, now=now, lifetime=lifetime, jti=jti)
         token = await self._signer.sign(msgspec.json.encode(payload), self._active_key(), token_type=ACCESS_TOKEN_TYPE)
-        return IssuedToken(token, jti, lifetime, " ".join(grant.scopes) or None)
+        return IssuedToken(token, jti, lifetime, " ".join(grant.scopes) or None, refresh_token)
