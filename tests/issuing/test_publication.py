@@ -51,8 +51,13 @@ def test_the_metadata_is_that_of_rfc_8414() -> None:
         "token_endpoint": "https://auth.example/oauth2/token",
         "jwks_uri": "https://auth.example/.well-known/jwks.json",
         "response_types_supported": [],
-        "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "grant_types_supported": ["client_credentials", "refresh_token"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "revocation_endpoint": "https://auth.example/oauth2/revoke",
+        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "introspection_endpoint": "https://auth.example/oauth2/introspect",
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "status_list_aggregation_endpoint": "https://auth.example/.well-known/status-lists.json",
         "scopes_supported": ["a", "b"],
     }
 

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -34,7 +35,14 @@ async def repeating(name: str, work: Callable[[], Awaitable[object]], *, every_s
             except Exception:
                 log.exception("background work failed", work=name)
 
-    task = asyncio.create_task(run(), name=name)
+    async with beside(name, run()):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def beside(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Have ``work``, which goes on for ever, done in a task until the block ends."""
+    task = asyncio.create_task(work, name=name)
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from auth_server.keys.lifecycle import KeyState
 
@@ -17,6 +17,7 @@ class AuthMetrics:
     """One set for each registry."""
 
     token_requests: Counter
+    session_requests: Counter
     refresh_failures: Counter
     publication_failures: Counter
     published_at: Gauge
@@ -25,6 +26,11 @@ class AuthMetrics:
     rotation_steps: Counter
     leader_ticks: Counter
     clock_difference: Gauge
+    status_lists: Gauge
+    status_revocations: Gauge
+    status_entries_left: Gauge
+    status_failures: Counter
+    status_seconds: Histogram
 
     @classmethod
     def registered(cls, metrics: "ServiceMetrics") -> Self:
@@ -35,6 +41,12 @@ class AuthMetrics:
                 "auth_token_requests_total",
                 "Requests for tokens by grant and by outcome: issued, or the code of the refusal",
                 ("grant", "outcome"),
+                registry=registry,
+            ),
+            session_requests=Counter(
+                "auth_session_requests_total",
+                "Requests about tokens and sessions that exist, by kind and by outcome, or the code of the refusal",
+                ("kind", "outcome"),
                 registry=registry,
             ),
             refresh_failures=Counter(
@@ -77,6 +89,26 @@ class AuthMetrics:
             clock_difference=Gauge(
                 "auth_clock_difference_seconds",
                 "By how much the clock of this replica is ahead of the database's",
+                registry=registry,
+            ),
+            status_lists=Gauge("auth_status_lists", "Status lists that this replica publishes", registry=registry),
+            status_revocations=Gauge(
+                "auth_status_revocations", "Sessions that the published status lists say have ended", registry=registry
+            ),
+            status_entries_left=Gauge(
+                "auth_status_entries_left",
+                "Entries of published status lists that are still to be given out to sessions",
+                registry=registry,
+            ),
+            status_failures=Counter(
+                "auth_status_failures_total",
+                "Times that the status lists could not be read, signed or written to their directory",
+                registry=registry,
+            ),
+            status_seconds=Histogram(
+                "auth_status_publication_seconds",
+                "From the notice of a change of the status lists to its publication",
+                buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 1, 5),
                 registry=registry,
             ),
         )

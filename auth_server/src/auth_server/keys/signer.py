@@ -21,16 +21,47 @@ MAX_WAITING: Final = 256
 """Signatures that may wait. At 2 ms each (3072 bits) on two cores the last one waits a quarter of a second."""
 
 
+class SignatureCounts:
+    """Numbers by kid, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers: Counter[str] = Counter()
+
+    def add(self, numbers: Mapping[str, int]) -> None:
+        """Count signatures."""
+        with self._lock:
+            self._numbers.update(numbers)
+
+    def take(self) -> dict[str, int]:
+        """The numbers since this was asked last."""
+        with self._lock:
+            taken, self._numbers = self._numbers, Counter()
+        return dict(taken)
+
+
 class Signer:
     """Threads that sign, behind a bounded gate. Close it when the service ends.
 
     It counts the signatures of each key, for whoever stores the numbers now and then.
+
+    Args:
+        name: of the threads.
+        threads: signatures that are made at once; as many as there are cores unless told.
+        max_waiting: signatures that may wait.
+        counts: of another signer, where these signatures are to be counted too.
     """
 
-    def __init__(self, *, threads: int | None = None, max_waiting: int = MAX_WAITING) -> None:
-        self._gate = Gate("sign", threads=threads or os.cpu_count() or 1, waiting=max_waiting)
-        self._counting = threading.Lock()
-        self._counts: Counter[str] = Counter()
+    def __init__(
+        self,
+        name: str = "sign",
+        *,
+        threads: int | None = None,
+        max_waiting: int = MAX_WAITING,
+        counts: "SignatureCounts | None" = None,
+    ) -> None:
+        self._gate = Gate(name, threads=threads or os.cpu_count() or 1, waiting=max_waiting)
+        self.counts = counts or SignatureCounts()
 
     async def sign(self, payload: bytes, key: SigningKey, *, token_type: str) -> str:
         """A compact JWS over ``payload``, byte for byte as given (RFC 7515 section 3.1).
@@ -44,21 +75,17 @@ class Signer:
 
     def take_counts(self) -> dict[str, int]:
         """How many signatures each key has made since this was asked last."""
-        with self._counting:
-            taken, self._counts = self._counts, Counter()
-        return dict(taken)
+        return self.counts.take()
 
     def give_back_counts(self, counts: Mapping[str, int]) -> None:
         """Numbers that were taken and could not be stored."""
-        with self._counting:
-            self._counts.update(counts)
+        self.counts.add(counts)
 
     def _sign(self, payload: bytes, key: SigningKey, token_type: str) -> str:
         header = msgspec.json.encode({"alg": ALGORITHM, "kid": key.kid, "typ": token_type})
         message = f"{b64url_encode(header)}.{b64url_encode(payload)}"
         signature = key.sign(message.encode("ascii"))
-        with self._counting:
-            self._counts[key.kid] += 1
+        self.counts.add({key.kid: 1})
         return f"{message}.{b64url_encode(signature)}"
 
     def close(self) -> None:

@@ -10,15 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from auth_server.terms import GRANT_TYPES
+from auth_server.terms import TOKEN_GRANT_TYPES
 from farseal.encoding import b64url_encode
-from farseal.vocabulary import ISSUER_METADATA_FILE, JWKS_FILE, JWKS_MEDIA_TYPE, JWKS_PATH, PUBLICATION_MEMBER
+from farseal.vocabulary import (
+    ISSUER_METADATA_FILE,
+    JWKS_FILE,
+    JWKS_MEDIA_TYPE,
+    JWKS_PATH,
+    PUBLICATION_MEMBER,
+    STATUS_INDEX_PATH,
+)
 
 if TYPE_CHECKING:
     from auth_server.keys.public_key import PublicKey
 
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
-CLIENT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+REVOCATION_PATH = "/oauth2/revoke"
+INTROSPECTION_PATH = "/oauth2/introspect"
+
+CONFIDENTIAL_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+"""How a client with a secret authenticates."""
+CLIENT_AUTH_METHODS = (*CONFIDENTIAL_AUTH_METHODS, "none")
+"""Where a client without one may ask as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ def issuer_metadata(issuer: str, *, scopes: Iterable[str]) -> Document:
 
     ``issuer`` is the configured string, byte for byte (section 3.3). ``response_types_supported`` is required by
     section 2 and empty, because there is no authorization endpoint; ``scopes_supported`` is left out when empty
-    (section 3.2).
+    (section 3.2). ``status_list_aggregation_endpoint`` is that of the Token Status List, section 9.1.
     """
     base = issuer.rstrip("/")
     members: dict[str, Any] = {
@@ -67,8 +80,13 @@ def issuer_metadata(issuer: str, *, scopes: Iterable[str]) -> Document:
         "token_endpoint": base + TOKEN_PATH,
         "jwks_uri": base + JWKS_PATH,
         "response_types_supported": [],
-        "grant_types_supported": list(GRANT_TYPES),
+        "grant_types_supported": list(TOKEN_GRANT_TYPES),
         "token_endpoint_auth_methods_supported": list(CLIENT_AUTH_METHODS),
+        "revocation_endpoint": base + REVOCATION_PATH,
+        "revocation_endpoint_auth_methods_supported": list(CLIENT_AUTH_METHODS),
+        "introspection_endpoint": base + INTROSPECTION_PATH,
+        "introspection_endpoint_auth_methods_supported": list(CONFIDENTIAL_AUTH_METHODS),
+        "status_list_aggregation_endpoint": base + STATUS_INDEX_PATH,
     }
     if offered := sorted(set(scopes)):
         members["scopes_supported"] = offered

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from auth_server.publication import files
+from auth_server.publication.attempts import Attempts, NotWrittenError, in_own_thread
 from auth_server.publication.published import MAX_BYTES, PublishedError, PublishedSet, conflict, read_published
 from farseal.vocabulary import JWKS_FILE
 
@@ -17,18 +17,13 @@ if TYPE_CHECKING:
 
     from auth_server.publication.documents import Document
 
-T = TypeVar("T")
-
 HEARTBEAT_SECONDS: Final = 60
 """Documents are written again after this long although nothing changed: their age tells verifiers that they are true
 still. A fifteenth of the age at which a verifier warns by default."""
 
-TELL_SECONDS: Final = 2.0
-"""A write that takes longer is told by readiness."""
 
-
-class ConflictError(Exception):
-    """What lies in the directory must not be replaced by what this server has. The message says why.
+class ConflictError(NotWrittenError):
+    """The key set in the directory must not be replaced by what this server has. The message says why.
 
     ``ahead`` is what lies there when it is of this issuer, and so what its verifiers hold.
     """
@@ -50,22 +45,14 @@ class Publisher:
 
     def __init__(self, directory: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
-        self._monotonic = monotonic
-        self._writing: asyncio.Task[None] | None = None
-        self._began = 0.0
-        self._error: Exception | None = None
-        self._failed = False
+        self._attempts = Attempts(directory, monotonic=monotonic)
         self._written_at: int | None = None
         self.written: tuple[Document, ...] = ()
         """What the last attempt that succeeded has left in the directory."""
-        self.failure: str | None = None
-        """Why the last attempt failed; None when it did not."""
         self.conflict: str | None = None
         """Why the directory must not be written to; None when it may."""
         self.ahead: PublishedSet | None = None
         """In a conflict, what verifiers hold and this server lacks."""
-        self.failures = 0
-        """How many attempts have failed."""
 
     @property
     def written_at(self) -> int | None:
@@ -73,11 +60,19 @@ class Publisher:
         return self._written_at
 
     @property
+    def failure(self) -> str | None:
+        """Why the last attempt failed; None when it did not."""
+        return self._attempts.failure
+
+    @property
+    def failures(self) -> int:
+        """How many attempts have failed."""
+        return self._attempts.failures
+
+    @property
     def problem(self) -> str | None:
         """Why the directory may not hold the current documents, for people."""
-        if self._writing is not None and (lasts := self._monotonic() - self._began) >= TELL_SECONDS:
-            return f"writing to {self._directory} for {lasts:.0f} s"
-        return self.failure
+        return self._attempts.problem
 
     def due(self, documents: "Iterable[Document]", *, now: int) -> bool:
         """Whether to write: something changed, the last attempt failed, or the heartbeat is due.
@@ -90,14 +85,12 @@ class Publisher:
 
     def begin(self, documents: "Iterable[Document]", *, now: int) -> None:
         """Write in the background, unless that is being done already: one attempt at a time."""
-        if self._writing is None:
-            self._began = self._monotonic()
-            self._writing = asyncio.create_task(self._attempt(tuple(documents), now), name="publish")
+        written = tuple(documents)
+        self._attempts.begin(lambda: self._attempt(written, now))
 
     async def wait(self, seconds: float) -> None:
         """Until nothing is being written, but ``seconds`` at most."""
-        if self._writing is not None:
-            await asyncio.wait({self._writing}, timeout=seconds)
+        await self._attempts.wait(seconds)
 
     async def publish(self, documents: "Iterable[Document]", *, now: int) -> None:
         """Write the documents, atomically each, and wait for it.
@@ -106,45 +99,33 @@ class Publisher:
             OSError: the directory is missing, full or not writable; `failure` says so until an attempt succeeds.
             ConflictError: what lies there must not be replaced; `conflict` and `failure` say so.
         """
-        if self._writing is not None:
-            await asyncio.wait({self._writing})
+        await self._attempts.wait()
         self.begin(documents, now=now)
-        assert self._writing is not None  # noqa: S101 - begun in the line before
-        await asyncio.wait({self._writing})
-        if self._error is not None:
-            raise self._error
+        await self._attempts.wait()
+        if self._attempts.error is not None:
+            raise self._attempts.error
 
     async def look(self, seconds: float) -> PublishedSet | None:
         """The key set in the directory; None where there is none that can be read within ``seconds``."""
         with contextlib.suppress(PublishedError, OSError):
             async with asyncio.timeout(seconds):  # TimeoutError is an OSError
-                return await _in_own_thread(self._read)
+                return await in_own_thread(self._read)
         return None
 
     async def close(self) -> None:
         """Wait a moment for what is being written, and then no longer: a thread that hangs ends with the process."""
-        await self.wait(TELL_SECONDS)
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.wait({self._writing})
+        await self._attempts.close()
 
     async def _attempt(self, documents: "tuple[Document, ...]", now: int) -> None:
         try:
-            written_at = await _in_own_thread(lambda: self._write_all(documents, now))
-        except ConflictError as error:
-            self._error, self.ahead = error, error.ahead
-            self.failure = self.conflict = f"{self._directory} is not written to: {error}"
-            self.failures += 1
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt is made and this one told
-            self._error, self.conflict, self.ahead = error, None, None
-            reason = error.strerror if isinstance(error, OSError) else None
-            self.failure = f"cannot write to {self._directory}: {reason or type(error).__name__}"
-            self.failures += 1
-        else:
-            self._error = self.failure = self.conflict = self.ahead = None
-            self.written, self._written_at = documents, written_at
-        finally:
-            self._writing = None
+            written_at = await in_own_thread(lambda: self._write_all(documents, now))
+        except Exception as error:
+            refused = error if isinstance(error, ConflictError) else None
+            self.conflict = None if refused is None else f"{self._directory} is not written to: {refused}"
+            self.ahead = None if refused is None else refused.ahead
+            raise
+        self.conflict = self.ahead = None
+        self.written, self._written_at = documents, written_at
 
     def _write_all(self, documents: "tuple[Document, ...]", now: int) -> int:
         """Write unless it is there; gives when what is there was confirmed."""
@@ -171,30 +152,3 @@ class Publisher:
 
     def _read(self) -> PublishedSet:
         return read_published(files.read(self._directory / JWKS_FILE, MAX_BYTES + 1))
-
-
-async def _in_own_thread(work: Callable[[], T]) -> T:
-    """The result of ``work`` from a thread that nobody waits for at the end of the process."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def tell(result: T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            assert result is not None  # noqa: S101 - one of the two is there
-            future.set_result(result)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as caught:  # noqa: BLE001 - carried over to whoever waits
-            error = caught
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(tell, result, error)
-
-    threading.Thread(target=run, name="publish", daemon=True).start()
-    return await future

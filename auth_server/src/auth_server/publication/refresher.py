@@ -147,6 +147,15 @@ class Refresher:
             raise KeysUnconfirmed
         return key
 
+    @property
+    def public_keys(self) -> "tuple[PublicKey, ...]":
+        """The keys whose tokens are alive: every one that is to be published, by what the database said last.
+
+        One that does not open is among them where its public half is known.
+        """
+        keys = self._keyring.keys
+        return (*keys.published, *(self._known[kid] for kid in keys.missing if kid in self._known))
+
     async def start(self) -> None:
         """Make or load the keys, and publish. A publication that fails does not fail the start.
 

@@ -1,7 +1,10 @@
 """The place of one grant in a status list."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+LIST_ID_PATTERN: Final = "[A-Za-z0-9_-]{16}"
+"""Of the id of a list: 96 random bits, as a part of an address and of a file's name."""
 
 
 @dataclass(frozen=True, slots=True)

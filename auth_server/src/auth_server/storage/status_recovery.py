@@ -1,0 +1,73 @@
+"""What a recovery does to the tables of status lists and grants."""
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from auth_server.storage.connection import Connection, affected
+from auth_server.storage.status_lists import CHANNEL, NOTIFY
+
+SIZES: Final = (1 << 10, 1 << 24)
+"""The smallest and the largest list, as the table has it."""
+
+_SECONDS: Final = 600
+"""Bound of one statement: a million revocations take some ten seconds."""
+
+ADD = """
+    INSERT INTO status_lists (id, size, permutation_key, taken, version, published_at, open_after, closed_at)
+         VALUES ($1, $2, $3, $2, $4, $5, $5, $5)
+    ON CONFLICT (id) DO NOTHING
+"""
+RAISE = "UPDATE status_lists SET version = greatest(version, $2) + 1 WHERE id = $1 RETURNING version"
+REVOKE = """
+    INSERT INTO status_revocations (list_id, index, version)
+         SELECT list.id, given.index, $3
+           FROM status_lists AS list, unnest($2::integer[]) AS given (index)
+          WHERE list.id = $1
+            AND given.index < list.size
+    ON CONFLICT DO NOTHING
+"""
+END = """
+    UPDATE grants
+       SET ended_at = $3, ended_by = $2, standing = false, keep_until = greatest(keep_until, $4)
+     WHERE status_list = $1
+       AND ended_at IS NULL
+       AND EXISTS (SELECT FROM status_revocations WHERE list_id = $1 AND index = status_index)
+"""
+CLOSE_ALL = """
+    UPDATE status_lists SET closed_at = $1 WHERE closed_at IS NULL
+"""
+
+
+def is_size(entries: int) -> bool:
+    """Whether a list may have so many entries."""
+    return SIZES[0] <= entries <= SIZES[1] and entries & (entries - 1) == 0
+
+
+async def add(conn: Connection, list_id: str, *, size: int, version: int, now: datetime) -> bool:
+    """Add a list from which nothing is given out; False when it is there."""
+    return affected(await conn.execute(ADD, list_id, size, os.urandom(16), version, now)) == 1
+
+
+async def raise_above(conn: Connection, list_id: str, published: int) -> int:
+    """Give a list a version above its own and above ``published``, which locks its row."""
+    found: int = await conn.fetchval(RAISE, list_id, published)
+    return found
+
+
+async def revoke(conn: Connection, list_id: str, indexes: Sequence[int], *, version: int) -> int:
+    """Set entries; gives how many were not set before."""
+    return affected(await conn.execute(REVOKE, list_id, indexes, version, timeout=_SECONDS))
+
+
+async def end(conn: Connection, list_id: str, *, by: str, now: datetime, keep_until: datetime) -> int:
+    """End the living grants whose entry is set; gives how many."""
+    return affected(await conn.execute(END, list_id, by, now, keep_until, timeout=_SECONDS))
+
+
+async def close_all(conn: Connection, *, now: datetime) -> int:
+    """Give out nothing of any list any more, and say so; gives how many lists were not closed."""
+    closed = affected(await conn.execute(CLOSE_ALL, now))
+    await conn.execute(NOTIFY, CHANNEL)
+    return closed
