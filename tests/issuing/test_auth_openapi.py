@@ -20,9 +20,22 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from tests.support.auth import NOTES, PASSWORD, READ, SECRET, AuthServer, Running, basic, environment, migrate, seed
+from tests.support.auth import (
+    NOTES,
+    PASSWORD,
+    READ,
+    SECRET,
+    AuthServer,
+    Running,
+    basic,
+    claims_of,
+    environment,
+    migrate,
+    seed,
+)
 from tests.support.postgres import run_apart
 
+ISSUER = "http://127.0.0.1:9000"
 DESCRIPTION = Path(str(files("auth_server") / "openapi.yaml"))
 
 load_all_checks()
@@ -122,3 +135,50 @@ def test_those_who_prove_who_they_are_get_only_described_answers(
     known = basic("bob", PASSWORD) if case.path == "/api/tokens" else basic("batch", SECRET)
     headers = caller() | known
     case.call_and_validate(base_url=server.url, session=session, headers=headers, excluded_checks=NOT_HERE)
+
+
+@api.include(path_regex="^/api/(logout|sessions)").parametrize()
+@bounded
+def test_those_who_hold_a_token_get_only_described_answers(
+    case: Case, server: Running, session: requests.Session
+) -> None:
+    """The same at the account API, behind a good token of a session that is living."""
+    token = log_in(server, session)["access_token"]
+    headers = caller() | {"Authorization": f"Bearer {token}"}
+    case.call_and_validate(base_url=server.url, session=session, headers=headers, excluded_checks=NOT_HERE)
+
+
+def log_in(server: Running, session: requests.Session) -> dict[str, Any]:
+    """A session of bob's, with a token for the account API."""
+    body = {"username": "bob", "password": PASSWORD, "resource": [ISSUER]}
+    answer: dict[str, Any] = session.post(f"{server.url}/api/tokens", json=body, headers=caller()).json()
+    return answer
+
+
+def test_a_session_looks_as_described_from_its_beginning_to_its_end(server: Running, session: requests.Session) -> None:
+    """Refreshed, introspected, listed, ended in each of the ways: every answer is a success, and held to its schema."""
+
+    def called(method: str, path: str, headers: dict[str, str], *, status: int, **case: Any) -> Any:
+        if "body" in case:
+            case["media_type"] = "application/x-www-form-urlencoded"
+        made = api[path][method].Case(**case)
+        response = made.call_and_validate(
+            base_url=server.url, session=session, headers=caller() | headers, excluded_checks=NOT_HERE
+        )
+        assert response.status_code == status
+        return response.json() if response.content else None
+
+    begun = log_in(server, session)
+    asked = {"grant_type": "refresh_token", "refresh_token": begun["refresh_token"], "client_id": "login"}
+    fresh = called("POST", "/oauth2/token", {}, status=200, body=asked | {"resource": [ISSUER]})
+    own = called("POST", "/oauth2/token", basic("batch", SECRET), status=200, body={"grant_type": "client_credentials"})
+    said = called("POST", "/oauth2/introspect", basic("batch", SECRET), status=200, body={"token": own["access_token"]})
+    assert said["active"]
+    bearer = {"Authorization": f"Bearer {fresh['access_token']}"}
+    found = called("GET", "/api/sessions", bearer, status=200)["sessions"]
+    assert [one["id"] for one in found if one["current"]] == [claims_of(fresh["access_token"])["sid"]]
+    other = claims_of(log_in(server, session)["access_token"])["sid"]
+    called("DELETE", "/api/sessions/{id}", bearer, status=204, path_parameters={"id": other})
+    called("POST", "/api/logout", bearer, status=204)
+    revoked = {"token": log_in(server, session)["refresh_token"], "client_id": "login"}
+    called("POST", "/oauth2/revoke", {}, status=200, body=revoked)

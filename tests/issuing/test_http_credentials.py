@@ -1,4 +1,4 @@
-"""Credentials in a Basic header, and the address a request came from: what strangers send, read strictly."""
+"""Credentials in Basic and Bearer headers, and the address a request came from: what strangers send, read strictly."""
 
 import base64
 from ipaddress import ip_network
@@ -13,6 +13,7 @@ from auth_server.http.credentials import (
     MalformedCredentialsError,
     SchemeRefusedError,
     basic_credentials,
+    bearer_token,
     form_decoded,
 )
 
@@ -145,3 +146,55 @@ def test_the_address_is_the_rightmost_that_is_not_our_own(peer: str | None, forw
 def test_without_trusted_proxies_the_peer_is_the_client() -> None:
     """The default believes nobody."""
     assert client_address("10.0.0.1", ["198.51.100.1"], ()) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        pytest.param([], None, id="no-header"),
+        pytest.param([""], None, id="empty-header"),
+        pytest.param(["Bearer a.b-c_d~e+f/g=="], "a.b-c_d~e+f/g==", id="every-character"),
+        pytest.param(["bEaReR a"], "a", id="scheme-without-case"),
+        pytest.param(["Bearer   a"], "a", id="spaces"),
+        pytest.param(["Basic YTpi"], None, id="another-scheme"),
+        pytest.param(["Bearers a"], None, id="a-longer-scheme"),
+        pytest.param(["DPoP a"], None, id="bound-token"),
+        pytest.param([" Bearer a"], None, id="space-before"),
+    ],
+)
+def test_a_bearer_token_is_read_as_rfc_6750_says(headers: list[str], token: str | None) -> None:
+    """Section 2.1; another scheme is as good as no credentials."""
+    assert bearer_token(headers) == token
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(["Bearer"], id="no-token"),
+        pytest.param(["Bearer "], id="nothing-after-the-space"),
+        pytest.param(["Bearer a b"], id="two-tokens"),
+        pytest.param(["Bearer a,b"], id="list"),
+        pytest.param(["Bearer\ta"], id="tab"),
+        pytest.param(["Bearer a "], id="space-after"),
+        pytest.param(["Bearer a=b"], id="sign-in-the-middle"),
+        pytest.param(["Bearer é"], id="not-ascii"),
+        pytest.param(['Bearer "a"'], id="quoted"),
+        pytest.param(["Bearer a", "Bearer a"], id="two-headers"),
+        pytest.param(["Bearer a", "Basic YTpi"], id="two-schemes"),
+    ],
+)
+def test_a_bearer_header_that_is_none_is_refused(headers: list[str]) -> None:
+    """Two credentials, or none where one was promised: never one of them by chance (section 3.1)."""
+    with pytest.raises(MalformedCredentialsError) as refused:
+        bearer_token(headers)
+    assert not any(part in str(refused.value) for part in ("é", '"a"', "a=b"))
+
+
+@given(st.lists(st.text(max_size=60), max_size=3))
+def test_nothing_in_a_bearer_header_escapes(headers: list[str]) -> None:
+    """A token, None or the one error."""
+    try:
+        found = bearer_token(headers)
+    except MalformedCredentialsError:
+        return
+    assert found is None or found in headers[0]

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from auth_server.accounts.passwords import PasswordHasher
 from farseal.encoding import b64url_decode
 from farseal.jwks import parse_jwks
+from farseal.status_list import StatusPolicy
 from farseal.trust import AgeLimits, IssuerTrust, TrustSnapshot
 from farseal.verify import Expectations, Verifier
 from tests.support.auth import (
@@ -116,7 +117,7 @@ async def test_a_login_gives_a_token_of_a_published_key(http: aiohttp.ClientSess
     answer = await post(http, LOGIN, json=credentials())
     assert (answer.status, answer.type) == (200, JSON)
     said = answer.json
-    assert said.keys() == {"access_token", "token_type", "expires_in", "scope"}
+    assert said.keys() == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
     assert (said["token_type"], said["expires_in"]) == ("Bearer", 300)
     claims = claims_of(said["access_token"])
     assert claims["sub"] == str(people["alice"])
@@ -509,7 +510,7 @@ async def test_verifiers_accept_what_is_issued(http: aiohttp.ClientSession, peop
     trust = IssuerTrust("http://127.0.0.1:9000", published.keys, moment, AgeLimits(900, 86400), ())
     snapshot = TrustSnapshot().with_issuer(trust)
     for audience in (NOTES, REPORTS):
-        verifier = Verifier(Expectations(audience, frozenset({"http://127.0.0.1:9000"})))
+        verifier = Verifier(Expectations(audience, frozenset({"http://127.0.0.1:9000"}), status=StatusPolicy.OFF))
         claims = verifier.verify(token, snapshot, now=moment)
         assert claims.subject == str(people["alice"])
         assert claims.scopes == {READ, WRITE, REPORT}

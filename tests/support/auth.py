@@ -24,7 +24,7 @@ from auth_server.keys.sealing import read_kek
 from auth_server.settings import AuthServerSettings
 from auth_server.storage import clients, permissions, resources, users
 from auth_server.storage.migrate import migrator
-from farseal.clock import at, now
+from farseal.clock import Clock, at, now
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness
 from farseal.service.run import Listen, Listening, Stop, serve
@@ -126,9 +126,12 @@ class Running:
 class AuthServer:
     """Runs the server on a loop of its own while the block lasts. An error of its start comes out of the block."""
 
-    def __init__(self, environ: Mapping[str, str], *, hasher: Callable[[], PasswordHasher] = weak_hasher) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], *, hasher: Callable[[], PasswordHasher] = weak_hasher, clock: Clock = now
+    ) -> None:
         self._settings = AuthServerSettings.from_environ(environ)
         self._hasher = hasher
+        self._clock = clock
         self._thread = threading.Thread(target=self._run, name="auth server")
         self._started = threading.Event()
         self._running: Running | None = None
@@ -169,6 +172,7 @@ class AuthServer:
                 metrics=metrics,
                 readiness=readiness,
                 hasher=self._hasher,
+                clock=self._clock,
             ),
             listen=Listen("127.0.0.1", 0),
             ops=Listen("127.0.0.1", 0),

@@ -15,37 +15,60 @@ from auth_server.accounts.passwords import PasswordHasher
 from auth_server.accounts.service import Accounts
 from auth_server.accounts.throttle import Throttle
 from auth_server.background import repeating
-from auth_server.grants.service import Grants
-from auth_server.http import api_tokens, oauth_token, well_known
+from auth_server.grants.introspection import Introspection
+from auth_server.grants.refresh_rules import SessionDefaults
+from auth_server.grants.sessions import Sessions
+from auth_server.http import (
+    api_logout,
+    api_sessions,
+    api_tokens,
+    oauth_introspect,
+    oauth_request,
+    oauth_revoke,
+    oauth_token,
+    well_known,
+)
 from auth_server.http.services import SERVICES, Services
 from auth_server.keys.opening import Keks
-from auth_server.keys.sealing import Kek, KekError, exposure, read_kek
+from auth_server.keys.sealing import Kek, KekError, exposure, pepper_of, read_kek
 from auth_server.metrics import AuthMetrics
-from auth_server.publication.documents import TOKEN_PATH, Document
+from auth_server.publication.documents import INTROSPECTION_PATH, REVOCATION_PATH, TOKEN_PATH, Document
 from auth_server.publication.refresher import Refresher, Served
+from auth_server.revoking import revoking
 from auth_server.settings import AuthServerSettings
 from auth_server.signing import signing
+from auth_server.status.entry import LIST_ID_PATTERN, Entries
+from auth_server.status.publication import StatusLists
 from auth_server.storage.connection import Pool
 from auth_server.storage.migrate import migrator
 from auth_server.tokens.issuer import TokenIssuer
+from auth_server.tokens.own import OwnTokens
 from farseal import clock as process_clock
 from farseal.clock import Clock
 from farseal.environment import SettingsError
 from farseal.errors import FarsealError
+from farseal.problems import ProblemError
 from farseal.service import postgres, requests, run
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness
-from farseal.vocabulary import ISSUER_METADATA_PATH, JWKS_PATH
+from farseal.vocabulary import ISSUER_METADATA_PATH, JWKS_PATH, STATUS_INDEX_PATH, STATUS_LISTS_PATH, STATUS_SUFFIX
 
 log = structlog.get_logger(__name__)
 
 SERVICE: Final = "auth_server"
 OPENAPI_PATH: Final = "/openapi.yaml"
 
+OAUTH_PATHS: Final = (TOKEN_PATH, REVOCATION_PATH, INTROSPECTION_PATH)
+"""Errors of these have the form of RFC 6749 section 5.2; those of all others are problem details."""
+
 SWEEP_SECONDS: Final = 60
-"""How often used-up throttle rows are deleted; they do no harm but take room."""
+"""How often used-up throttle rows are deleted, and sessions ended that began while their client was being disabled."""
+
+STATUS_MAX_AGE_SECONDS: Final = 1
+"""How long caches may keep the status lists and their index: it is added to the time that a logout takes."""
 
 _REFRESHER: Final = web.AppKey("auth_server.refresher", Refresher)
+_LISTS: Final = web.AppKey("auth_server.status_lists", StatusLists)
 
 
 class SchemaError(FarsealError):
@@ -69,19 +92,19 @@ def create_app(
         settings: see there.
         keks: open the signing keys; the first one seals.
         metrics: of this service; one application for each.
-        readiness: gets the checks ``database``, ``keyring``, ``rotation`` and ``publication``.
+        readiness: gets the checks ``database``, ``keyring``, ``rotation``, ``publication`` and ``status``.
         clock: seconds since the epoch.
         hasher: makes the password hasher, for tests that cannot wait for the real cost.
     """
     app = web.Application()
     issuer_path = urlsplit(settings.issuer).path.rstrip("/")
     app.add_routes(_routes(issuer_path, max_age=settings.jwks_max_age_seconds))
-    token_paths = {TOKEN_PATH, issuer_path + TOKEN_PATH}
+    oauth_paths = {base + path for base in ("", issuer_path) for path in OAUTH_PATHS}
 
     def error_form(
         request: web.Request, status: int, code: str, detail: str | None, headers: Mapping[str, str]
     ) -> web.Response | None:
-        return oauth_token.error_form(status, code, detail, headers) if request.path in token_paths else None
+        return oauth_request.error_form(status, code, detail, headers) if request.path in oauth_paths else None
 
     requests.install(app, metrics=metrics, error_form=error_form)
     counted = AuthMetrics.registered(metrics)
@@ -99,12 +122,23 @@ def create_app(
             refresher, signer = await stack.enter_async_context(
                 signing(settings, keks, pool, clock=clock, metrics=counted)
             )
+            revoked = await stack.enter_async_context(
+                revoking(settings, pool, refresher, signer, clock=clock, metrics=counted)
+            )
             passwords = stack.enter_context(hasher())
             throttle = Throttle(pool)
+            sessions = sessions_of(settings, keks, pool, revoked.entries)
+            own_tokens = OwnTokens(lambda: refresher.public_keys, issuer=settings.issuer)
             app[_REFRESHER] = refresher
+            app[_LISTS] = revoked.lists
+
+            async def refresh() -> None:
+                await refresher.refresh()
+                revoked.lists.look_at_key()
+
             app[SERVICES] = Services(
                 accounts=Accounts(pool, passwords, throttle),
-                grants=Grants(pool),
+                sessions=sessions,
                 issuer=TokenIssuer(
                     signer,
                     refresher.active_key,
@@ -112,18 +146,24 @@ def create_app(
                     lifetime=settings.access_token_seconds,
                     longest=settings.max_token_seconds,
                 ),
+                own_tokens=own_tokens,
+                introspection=Introspection(pool, sessions, own_tokens, issuer=settings.issuer),
+                account_audience=settings.issuer,
                 clock=clock,
                 trusted_proxies=settings.trusted_proxies,
                 outcomes=counted.token_requests,
+                session_requests=counted.session_requests,
             )
             readiness.add("database", lambda: postgres.check(pool))
             readiness.add("keyring", refresher.check_keyring)
-            # What these two find is shared by all replicas, and no request needs it at once.
+            # What these find is shared by all replicas, and no request needs it at once.
             readiness.add("rotation", refresher.check_rotation, required=False)
             readiness.add("publication", refresher.check_publication, required=False)
+            readiness.add("status", revoked.lists.check, required=False)
             for name, work, seconds in (
-                ("refresh", refresher.refresh, settings.refresh_seconds),
+                ("refresh", refresh, settings.refresh_seconds),
                 ("sweep", lambda: throttle.sweep(now=clock()), SWEEP_SECONDS),
+                ("sessions", lambda: sessions.sweep(now=clock()), SWEEP_SECONDS),
             ):
                 await stack.enter_async_context(repeating(name, work, every_seconds=seconds))
             yield
@@ -165,6 +205,20 @@ def open_keks(paths: Iterable[Path]) -> Keks:
     return tuple(keks)
 
 
+def sessions_of(settings: AuthServerSettings, keks: Keks, pool: Pool, entries: Entries) -> Sessions:
+    """Sessions as the settings say, with a pepper for each KEK: the first one makes the new refresh tokens."""
+    defaults = SessionDefaults(
+        idle=settings.session_idle_seconds,
+        absolute=settings.session_absolute_seconds,
+        grace=settings.refresh_grace_seconds,
+        history=settings.session_history_seconds,
+        access_token=settings.access_token_seconds,
+        max_token=settings.max_token_seconds,
+    )
+    peppers = [pepper_of(kek) for kek in keks]
+    return Sessions(pool, entries, peppers, issuer=settings.issuer, defaults=defaults)
+
+
 def _routes(issuer_path: str, *, max_age: int) -> list[web.RouteDef]:
     """Every public route; below the issuer's path as well, whether or not a proxy in front removes that.
 
@@ -176,9 +230,20 @@ def _routes(issuer_path: str, *, max_age: int) -> list[web.RouteDef]:
     for base in dict.fromkeys(("", issuer_path)):
         found += [
             web.post(base + api_tokens.PATH, api_tokens.post_api_tokens),
+            web.post(base + api_logout.PATH, api_logout.post_api_logout),
+            web.get(base + api_sessions.PATH, api_sessions.get_api_sessions),
+            web.delete(base + api_sessions.ONE, api_sessions.delete_api_session),
             web.post(base + TOKEN_PATH, oauth_token.post_oauth_token),
+            web.post(base + REVOCATION_PATH, oauth_revoke.post_oauth_revoke),
+            web.post(base + INTROSPECTION_PATH, oauth_introspect.post_oauth_introspect),
             *well_known.routes(base + JWKS_PATH, _jwks, max_age=max_age),
             *well_known.routes(base + ISSUER_METADATA_PATH, _metadata, max_age=max_age),
+            *well_known.routes(base + STATUS_INDEX_PATH, _status_index, max_age=STATUS_MAX_AGE_SECONDS),
+            *well_known.routes(
+                f"{base}{STATUS_LISTS_PATH}{{list_id:{LIST_ID_PATTERN}}}{STATUS_SUFFIX}",
+                _status_list,
+                max_age=STATUS_MAX_AGE_SECONDS,
+            ),
             *well_known.routes(base + OPENAPI_PATH, lambda _request: description, max_age=max_age),
         ]
     if issuer_path:
@@ -192,6 +257,18 @@ def _jwks(request: web.Request) -> Served:
 
 def _metadata(request: web.Request) -> Served:
     return request.app[_REFRESHER].published.metadata
+
+
+def _status_index(request: web.Request) -> Served:
+    return request.app[_LISTS].index
+
+
+def _status_list(request: web.Request) -> Served:
+    """The list that the path names, or 404."""
+    found = request.app[_LISTS].find(request.match_info["list_id"])
+    if found is None:
+        raise ProblemError(404, "not_found", "there is no status list of this name")
+    return found
 
 
 async def _check_schema(pool: Pool, *, migrate: bool) -> None:

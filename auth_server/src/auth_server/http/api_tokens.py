@@ -1,4 +1,4 @@
-"""``POST /api/tokens``: a person logs in with username and password and gets an access token."""
+"""``POST /api/tokens``: a person logs in with username and password and gets an access token, and a refresh token."""
 
 from typing import Annotated, Final
 
@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from auth_server.accounts.service import Refused, Throttled
-from auth_server.grants.service import GrantRefused
+from auth_server.grants.rules import GrantRefused
 from auth_server.http.credentials import (
     Credentials,
     MalformedCredentialsError,
@@ -40,7 +40,8 @@ class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
 async def post_api_tokens(request: web.Request) -> web.Response:
     """Exchange username and password, by HTTP Basic (RFC 7617) or in the body, for an access token.
 
-    Unknown user, wrong password and disabled account are one answer: 401 ``wrong_credentials``.
+    That opens a session; its refresh token is in the answer, unless the login client is set to have none. Unknown user,
+    wrong password and disabled account are one answer: 401 ``wrong_credentials``.
     """
     services, now = request.app[SERVICES], request.app[SERVICES].clock()
     try:
@@ -72,11 +73,13 @@ async def post_api_tokens(request: web.Request) -> web.Response:
             challenge = BASIC_CHALLENGE if basic else {}
             return _refuse(services, 401, reason, "username or password is wrong", headers=challenge)
 
-    grant = await services.grants.for_user(user, scope=asked.scope or None, resources=asked.resource, now=now)
-    if isinstance(grant, GrantRefused):
-        status = 403 if grant.error == "unauthorized_client" else 400
-        return _refuse(services, status, grant.error, grant.description)
-    token = await services.issue(grant, kind=_KIND, now=now)
+    opened = await services.sessions.log_in(
+        user, scope=asked.scope or None, resources=asked.resource, seen=services.seen(request), now=now
+    )
+    if isinstance(opened, GrantRefused):
+        status = 403 if opened.error == "unauthorized_client" else 400
+        return _refuse(services, status, opened.error, opened.description)
+    token = await services.issue(opened, kind=_KIND, now=now)
     return json_answer(token.body())
 
 

@@ -1,4 +1,4 @@
-"""Credentials in an ``Authorization: Basic`` header (pure, RFC 7617, RFC 6749 section 2.3.1)."""
+"""Credentials in an ``Authorization`` header (pure): Basic (RFC 7617, RFC 6749 section 2.3.1), Bearer (RFC 6750)."""
 
 import base64
 import binascii
@@ -12,10 +12,12 @@ _MAX_HEADER_CHARACTERS: Final = 4096
 """Longer is no name and password, whatever the HTTP server lets through."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BEARER: Final = re.compile(r"bearer(?![!#$%&'*+.^_`|~0-9A-Za-z-])", re.IGNORECASE)
+_TOKEN: Final = re.compile(r" +([A-Za-z0-9._~+/-]+=*)")
 
 
 class MalformedCredentialsError(Exception):
-    """The header is not what RFC 7617 says. The message never quotes it."""
+    """The header is not what RFC 7617 or RFC 6750 says. The message never quotes it."""
 
 
 class SchemeRefusedError(Exception):
@@ -77,3 +79,25 @@ def _decoded(part: str) -> str:
     if _BROKEN_ESCAPE.search(part) or _CONTROL.search(text):
         raise MalformedCredentialsError("the credentials are not form-urlencoded text")
     return text
+
+
+def bearer_token(headers: Sequence[str]) -> str | None:
+    """The token in the values of all ``Authorization`` headers (RFC 6750 section 2.1); None when there is none.
+
+    Only the header counts: a token in the query or the body is not looked for. Another scheme than Bearer, compared
+    without case, is as good as no credentials.
+
+    Raises:
+        MalformedCredentialsError: several headers, or Bearer without exactly one token after it.
+    """
+    if not headers:
+        return None
+    if len(headers) > 1:
+        raise MalformedCredentialsError("more than one Authorization header")
+    scheme = _BEARER.match(headers[0])
+    if scheme is None:
+        return None
+    token = _TOKEN.fullmatch(headers[0], scheme.end())
+    if token is None:
+        raise MalformedCredentialsError("the Authorization header does not hold exactly one bearer token")
+    return token[1]

@@ -1,113 +1,64 @@
 """``POST /oauth2/token``: the token endpoint of RFC 6749 section 3.2."""
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
-from auth_server.accounts.service import Refused
-from auth_server.grants.service import GrantRefused
-from auth_server.http.credentials import (
-    Credentials,
-    MalformedCredentialsError,
-    SchemeRefusedError,
-    basic_credentials,
-    form_decoded,
-)
-from auth_server.http.responses import BASIC_CHALLENGE, json_answer, oauth_error
-from auth_server.http.services import SERVICES, Services
-from auth_server.terms import GRANT_TYPES
-from farseal.service.bodies import read_form
-from farseal.service.forms import Form
+from auth_server.grants.rules import GrantRefused
+from auth_server.http import oauth_refresh
+from auth_server.http.client_auth import CLIENT_PARAMETERS, authenticated
+from auth_server.http.oauth_request import OAuthRefused, parameters
+from auth_server.http.responses import json_answer
+from auth_server.http.services import SERVICES, Kind, Services
+from auth_server.terms import TOKEN_GRANT_TYPES
+
+if TYPE_CHECKING:
+    from auth_server.grants.grant import Seen
+    from auth_server.storage.clients import Client
+    from farseal.service.forms import Form
 
 _KIND: Final = "client_credentials"
 
-_ONCE: Final = ("grant_type", "scope", "client_id", "client_secret")
+_ONCE: Final = ("grant_type", "scope", "refresh_token", *CLIENT_PARAMETERS)
 """Parameters that mean something here; ``resource`` may repeat (RFC 8707 section 2), others are ignored."""
 
 
-class ClientAuthError(Exception):
-    """The request does not say once, and legibly, which client asks (RFC 6749 section 5.2): 400 or 401."""
-
-    def __init__(self, error: str, description: str, *, status: int = 400, challenge: bool = False) -> None:
-        super().__init__(description)
-        self.error = error
-        self.description = description
-        self.status = status
-        self.headers: Mapping[str, str] = BASIC_CHALLENGE if challenge else {}
-
-
 async def post_oauth_token(request: web.Request) -> web.Response:
-    """Give a client a token of its own (RFC 6749 section 4.4).
+    """Give a client a token: of its own (RFC 6749 section 4.4), or another one of a session (section 6).
 
-    Parameters count in the body only (section 3.2); the query is never read. A wrong secret, an unknown and a disabled
-    client are one answer: 401 ``invalid_client``.
+    Parameters count in the body only (section 3.2); the query is never read. Only a client with a secret can have a
+    token of its own (section 4.4); for a refresh token, one without a secret gives its id alone.
     """
     services, now = request.app[SERVICES], request.app[SERVICES].clock()
-    form = await read_form(request)
-    if repeated := [name for name in form.repeated() if name in _ONCE]:
-        return _refuse(services, "invalid_request", f"{repeated[0]} is sent more than once")
+    form = await parameters(request, once=_ONCE)
+    if isinstance(form, OAuthRefused):
+        return _refuse(services, form)
     grant_type = form.get("grant_type")
     if grant_type is None:
-        return _refuse(services, "invalid_request", "grant_type is missing")
-    if grant_type not in GRANT_TYPES:
-        return _refuse(services, "unsupported_grant_type", f"only {' '.join(GRANT_TYPES)} is supported")
-    headers = request.headers.getall(hdrs.AUTHORIZATION, [])
-    try:
-        presented = client_credentials(headers, form)
-    except ClientAuthError as error:
-        return _refuse(services, error.error, error.description, status=error.status, headers=error.headers)
-
-    client = await services.accounts.authenticate_client(presented.name, presented.secret)
-    if isinstance(client, Refused):
-        challenge = BASIC_CHALLENGE if headers else {}
-        return _refuse(services, "invalid_client", "client authentication failed", status=401, headers=challenge)
-    grant = await services.grants.for_client(client, scope=form.get("scope"), resources=form.get_all("resource"))
-    if isinstance(grant, GrantRefused):
-        return _refuse(services, grant.error, grant.description)
-    token = await services.issue(grant, kind=_KIND, now=now)
-    return json_answer(token.body())
+        return _refuse(services, OAuthRefused("invalid_request", "grant_type is missing"))
+    if grant_type not in TOKEN_GRANT_TYPES:
+        told = f"only {' and '.join(TOKEN_GRANT_TYPES)} are supported"
+        return _refuse(services, OAuthRefused("unsupported_grant_type", told))
+    refreshing = grant_type == oauth_refresh.KIND
+    client = await authenticated(request, form, services.accounts, public=refreshing)
+    if isinstance(client, OAuthRefused):
+        return _refuse(services, client, kind=oauth_refresh.KIND if refreshing else _KIND)
+    seen = services.seen(request)
+    if refreshing:
+        return await oauth_refresh.refreshed(services, form, client, seen=seen, now=now)
+    return await _own(services, form, client, seen=seen, now=now)
 
 
-def client_credentials(authorization: list[str], form: Form) -> Credentials:
-    """What the client authenticates with: ``client_secret_basic`` or ``client_secret_post`` (RFC 6749 section 2.3.1).
-
-    Raises:
-        ClientAuthError: neither, both, or a header that cannot be read.
-    """
-    client_id, secret = form.get("client_id"), form.get("client_secret")
-    try:
-        basic = basic_credentials(authorization)
-        if basic is None:
-            if client_id is None or secret is None:
-                raise ClientAuthError("invalid_client", "client authentication is missing", status=401)
-            return Credentials(client_id, secret)
-        if secret is not None:
-            raise ClientAuthError("invalid_request", "the client authenticates in two ways at once")
-        basic = form_decoded(basic)
-    except SchemeRefusedError:
-        raise ClientAuthError(
-            "invalid_client", "the authentication scheme must be Basic", status=401, challenge=True
-        ) from None
-    except MalformedCredentialsError as error:
-        raise ClientAuthError("invalid_request", str(error)) from None
-    if client_id is not None and client_id != basic.name:
-        raise ClientAuthError("invalid_request", "client_id names another client than the Authorization header")
-    return basic
+async def _own(services: Services, form: "Form", client: "Client", *, seen: "Seen", now: int) -> web.Response:
+    opened = await services.sessions.for_client(
+        client, scope=form.get("scope"), resources=form.get_all("resource"), seen=seen, now=now
+    )
+    if isinstance(opened, GrantRefused):
+        return _refuse(services, OAuthRefused(opened.error, opened.description))
+    issued = await services.issue(opened, kind=_KIND, now=now)
+    return json_answer(issued.body())
 
 
-def error_form(status: int, code: str, detail: str | None, headers: Mapping[str, str]) -> web.Response:
-    """What goes wrong before or around the handler, in the words of RFC 6749 section 5.2.
-
-    The status stays: 413, 415 and 503 say more than 400 would. ``temporarily_unavailable`` and ``server_error`` are
-    borrowed from section 4.1.2.1.
-    """
-    error = "invalid_request" if status < 500 else "temporarily_unavailable" if status == 503 else "server_error"
-    return oauth_error(error, detail or code, status=status, headers=headers)
-
-
-def _refuse(
-    services: Services, error: str, description: str, *, status: int = 400, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    services.refuse(_KIND, error)
-    return oauth_error(error, description, status=status, headers=headers)
+def _refuse(services: Services, refused: OAuthRefused, *, kind: Kind = _KIND) -> web.Response:
+    services.refuse(kind, refused.error)
+    return refused.answer()

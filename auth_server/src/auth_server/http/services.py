@@ -3,12 +3,13 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import structlog
 from aiohttp import hdrs, web
 
 from auth_server.gate import GateFull
+from auth_server.grants.grant import Seen
 from auth_server.http.client_address import Network, client_address
 from farseal.problems import ProblemError
 
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
     from prometheus_client import Counter
 
     from auth_server.accounts.service import Accounts
-    from auth_server.grants.service import Grant, Grants
+    from auth_server.grants.introspection import Introspection
+    from auth_server.grants.sessions import Opened, Sessions
     from auth_server.tokens.issuer import IssuedToken, TokenIssuer
+    from auth_server.tokens.own import OwnTokens
     from farseal.clock import Clock
 
 log = structlog.get_logger(__name__)
+
+Kind: TypeAlias = Literal["login", "client_credentials", "refresh_token"]
+"""How a token was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +34,37 @@ class Services:
     """The rooms behind the endpoints."""
 
     accounts: "Accounts"
-    grants: "Grants"
+    sessions: "Sessions"
     issuer: "TokenIssuer"
+    own_tokens: "OwnTokens"
+    introspection: "Introspection"
+    account_audience: str
+    """The `aud` of tokens for the account API: the issuer identifier."""
     clock: "Clock"
     trusted_proxies: Sequence[Network]
     outcomes: "Counter"
-    """Token requests by ``grant`` and ``outcome``: issued, or the code of the error."""
+    """Token requests by ``grant`` and ``outcome``: issued, or the code of the error; of a refused refresh, why."""
+    session_requests: "Counter"
+    """Requests about tokens and sessions that exist, by ``kind`` and ``outcome``."""
 
     def address_of(self, request: web.Request) -> str:
         """Who is asking, see `client_address`."""
         forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
         return client_address(request.remote, forwarded, self.trusted_proxies)
 
-    async def issue(self, grant: "Grant", *, kind: Literal["login", "client_credentials"], now: int) -> "IssuedToken":
-        """Have a token signed, counted and logged (never itself).
+    def seen(self, request: web.Request) -> "Seen":
+        """What people recognise a session by."""
+        return Seen(self.address_of(request), request.headers.get(hdrs.USER_AGENT, ""))
+
+    async def issue(self, opened: "Opened", *, kind: Kind, now: int) -> "IssuedToken":
+        """Have a token signed, counted and logged (never itself), and answered with the session's refresh token.
 
         Raises:
             ProblemError: 503, too many signatures are waiting.
         """
+        grant = opened.grant
         with bounded():
-            token = await self.issuer.issue(grant, now=now)
+            token = await self.issuer.issue(grant, now=now, refresh_token=opened.refresh_token)
         self.outcomes.labels(kind, "issued").inc()
         log.info(
             "token issued",
@@ -57,13 +74,20 @@ class Services:
             aud=grant.audience,
             scope=grant.scopes,
             jti=token.token_id,
+            sid=grant.session_id,
         )
         return token
 
-    def refuse(self, kind: Literal["login", "client_credentials"], code: str) -> None:
+    def refuse(self, kind: Kind, code: str) -> None:
         """Count and log a refusal. Nothing that was sent is logged."""
         self.outcomes.labels(kind, code).inc()
         log.info("token refused", grant=kind, reason=code)
+
+    def count(self, kind: str, outcome: str, **said: object) -> None:
+        """Count and log what was done about a session, or why nothing was. No token and no secret is among it."""
+        self.session_requests.labels(kind, outcome).inc()
+        told = {name: str(value) for name, value in said.items() if value is not None}
+        log.info("session request", kind=kind, outcome=outcome, **told)
 
 
 SERVICES: Final = web.AppKey("auth_server.services", Services)
