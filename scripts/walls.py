@@ -22,6 +22,9 @@ SIGNER = "auth_server/src/auth_server/keys/signer.py"
 PASSWORDS = "auth_server/src/auth_server/accounts/passwords.py"
 """The one module of the auth server with something to verify: passwords, by argon2. It checks no signature."""
 
+OWN = "auth_server/src/auth_server/tokens/own.py"
+"""The one module that reads tokens back: those of the auth server's own keys, and no others."""
+
 VERIFYING = ("shared/src", "resource_a/src", "resource_b/src")
 """Code in which no private key may appear, by any name."""
 
@@ -36,7 +39,7 @@ PRIVATE = frozenset(
 CHECKING = frozenset({"InvalidSignature", "InvalidSignatureError", "recover_data_from_signature"})
 """What is named only where a signature is checked, by cryptography or by PyJWT."""
 
-ISSUES = "the auth server issues and does not verify"
+ISSUES = "the auth server issues and does not verify, but for its own tokens"
 
 
 def crossings(root: Path) -> Iterator[str]:
@@ -48,7 +51,7 @@ def crossings(root: Path) -> Iterator[str]:
     for path in sorted((root / "auth_server/src").rglob("*.py")):
         if path.relative_to(root).as_posix() != CUSTODY:
             yield from _signatures(path, root)
-        if path.relative_to(root).as_posix() != PASSWORDS:
+        if path.relative_to(root).as_posix() not in (PASSWORDS, OWN):
             yield from _verdicts(path, root)
 
 
@@ -105,7 +108,7 @@ def main() -> int:
     print(
         "\n".join(found)
         if found
-        else "walls: one module signs, private keys stay in the auth server, which verifies nothing"
+        else "walls: one module signs, private keys stay in the auth server, which verifies nothing but its own tokens"
     )
     return 1 if found else 0
 

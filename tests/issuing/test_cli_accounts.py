@@ -38,7 +38,7 @@ def test_a_user_is_made_shown_listed_and_deleted(cli) -> None:
     assert cli.json("user", "show", "ALICE") == made
     assert cli.json("user", "show", made["id"]) == made
     assert cli.json("user", "list") == [made]
-    assert cli.json("user", "delete", "alice", "--yes") == {"username": "alice", "id": made["id"]}
+    assert cli.json("user", "delete", "alice", "--yes") == {"username": "alice", "id": made["id"], "ended": 0}
     assert cli.json("user", "list") == []
 
 
@@ -219,6 +219,63 @@ def test_a_clients_secret_is_shown_once(cli) -> None:
     assert cli.rows("SELECT secret_hash FROM clients WHERE id = 'nightly'") == [(client_secrets.hash_secret(secret),)]
 
 
+def test_how_sessions_behave_is_each_clients_own(cli) -> None:
+    """Only what is named changes; `default` takes it back; the built-in client has no more than that of others."""
+    cli.run("client", "create", "nightly", "--refresh", "none", "--idle", "30min", "--absolute", "7200")
+    shown = cli.json("client", "show", "nightly")
+    times = ("session_idle_seconds", "session_absolute_seconds", "refresh_grace_seconds")
+    assert [shown[name] for name in ("refresh", *times)] == ["none", 1800, 7200, None]
+    made = cli.json("client", "update", "nightly", "--refresh", "extend", "--grace", "0", "--idle", "default")
+    assert made["changed"] is True
+    assert [made[name] for name in ("refresh", *times)] == ["extend", None, 7200, 0]
+    assert cli.json("client", "update", "nightly", "--grace", "0")["changed"] is False
+    assert "already" in cli.out("client", "update", "nightly", "--grace", "0s")
+    assert cli.json("client", "update", "login", "--idle", "12h", "--absolute", "7d", "--name", "People")["changed"]
+    login = cli.json("client", "show", "login")
+    assert [login[name] for name in ("name", *times)] == ["People", 43200, 604800, None]
+    assert (login["has_secret"], login["grant_types"]) == (False, [])
+    assert "more than" in cli.refused("client", "update", "login", "--idle", "8d")
+    assert cli.json("client", "show", "login") == login
+    assert "there is no client" in cli.refused("client", "update", "x", "--grace", "1")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param((), "name what to change", id="nothing"),
+        pytest.param(("--idle", "59"), "60 to 31536000", id="too-short"),
+        pytest.param(("--absolute", "366d"), "60 to 31536000", id="too-long"),
+        pytest.param(("--grace", "301"), "0 to 300", id="long-grace"),
+        pytest.param(("--grace", "-1"), "expected seconds", id="negative"),
+        pytest.param(("--idle", "1 h"), "expected seconds", id="space"),
+        pytest.param(("--access-token-seconds", "9"), "10 to 86400", id="life"),
+        pytest.param(("--refresh", "always"), "rotate", id="policy"),
+    ],
+)
+def test_a_time_of_a_session_has_bounds(cli, words, said) -> None:
+    """They are those of the table; what is wrong is a usage error, and nothing is changed."""
+    assert said in cli.refused("client", "update", "login", *words, code=2)
+
+
+def test_a_resource_is_introspected_by_one_client(notes) -> None:
+    """One that has a secret, or nobody; it goes with the client."""
+    notes.run("client", "create", "asker")
+    assert notes.json("resource", "show", NOTES)["introspection_client"] is None
+    assert "has no secret" in notes.refused("resource", "update", NOTES, "--introspection-client", "login")
+    assert "no client" in notes.refused("resource", "update", NOTES, "--introspection-client", "x")
+    made = notes.json("resource", "update", NOTES, "--introspection-client", "asker", "--name", "Notes of people")
+    assert (made["changed"], made["introspection_client"], made["name"]) == (True, "asker", "Notes of people")
+    assert notes.json("resource", "update", NOTES, "--introspection-client", "asker")["changed"] is False
+    assert notes.json("resource", "update", NOTES, "--introspection-client", "none")["introspection_client"] is None
+    assert "name what to change" in notes.refused("resource", "update", NOTES, code=2)
+    words = ("--name", "Reports", "--introspection-client", "asker")
+    assert notes.json("resource", "create", "http://reports", *words)["introspection_client"] == "asker"
+    assert "no client" in notes.refused("resource", "create", "http://x", "--name", "X", "--introspection-client", "y")
+    assert [one["audience"] for one in notes.json("resource", "list")] == [NOTES, "http://reports"]
+    notes.run("client", "delete", "asker", "--yes")
+    assert notes.json("resource", "show", "http://reports")["introspection_client"] is None
+
+
 def test_a_client_goes_with_its_permissions(notes, monkeypatch) -> None:
     """After a yes; its id is free again and holds nothing. `login` is the server's own and stays."""
     notes.run("client", "create", "nightly")
@@ -227,7 +284,7 @@ def test_a_client_goes_with_its_permissions(notes, monkeypatch) -> None:
     monkeypatch.setattr(prompts, "is_interactive", lambda: True)
     notes.refused("client", "delete", "nightly", input="n\n")
     assert notes.rows("SELECT scope FROM client_scopes") == [("notes:read",)]
-    assert notes.json("client", "delete", "nightly", "--yes") == {"id": "nightly"}
+    assert notes.json("client", "delete", "nightly", "--yes") == {"id": "nightly", "ended": 0}
     assert notes.rows("SELECT client_id FROM client_resources UNION SELECT client_id FROM client_scopes") == []
     assert notes.json("client", "create", "nightly")["permissions"] == {}
     assert "belongs to the server" in notes.refused("client", "delete", "login", "--yes")

@@ -46,7 +46,9 @@ def test_the_example_of_the_readme_does_what_it_says(cli, manifest, tmp_path) ->
     assert client["permissions"] == {NOTES: ["notes:read"], REPORTS: ["reports:read"]}
     assert client["default_resources"] == [REPORTS]
     assert client["access_token_seconds"] == 60
-    assert cli.json("client", "show", "login")["access_token_seconds"] == 300
+    login = cli.json("client", "show", "login")
+    assert (login["access_token_seconds"], login["refresh"], login["session_idle_seconds"]) == (300, "rotate", 43200)
+    assert cli.json("resource", "show", NOTES)["introspection_client"] == "nightly-report"
     assert cli.json("resource", "show", NOTES)["claims"] == {"org_id": "org_id"}
     secret = tmp_path / "nightly-report.secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
@@ -77,9 +79,12 @@ def test_the_plan_is_shown_field_by_field(cli, manifest) -> None:
             name: Notes of people
             scopes: [notes:read, notes:share]
             claims: {organisation: org_id}
+            introspection_client: null
         clients:
           - id: nightly-report
             access_token_seconds: null
+            refresh: extend
+            session_idle_seconds: 60
             disabled: true
         users:
           - username: alice
@@ -93,9 +98,13 @@ def test_the_plan_is_shown_field_by_field(cli, manifest) -> None:
             scopes: +notes:share -notes:write
             claims: -org_id
             claims: +organisation=org_id
+            introspection_client: nightly-report becomes (unset)
         ~ client nightly-report
             access_token_seconds: 60 becomes (unset)
+            refresh: rotate becomes extend
+            session_idle_seconds: 60
             disabled: false becomes true
+            and its sessions end
         ~ user alice
             roles: +auditor -org_admin
             attributes: +level=3
@@ -117,7 +126,7 @@ def test_pruning_deletes_what_the_file_does_not_mention(cli, manifest) -> None:
     cli.run("apply", manifest(example()), "--yes")
     shown = cli.out("apply", manifest("resources: []\nclients: []\n"), "--prune", "--yes")
     assert f"- resource {NOTES}\n    and every permission on it\n" in shown
-    assert "- client nightly-report\n" in shown
+    assert "- client nightly-report\n    and its sessions end\n" in shown
     assert cli.json("resource", "list") == []
     assert [client["id"] for client in cli.json("client", "list")] == ["login"]
     assert [(user["username"], user["permissions"]) for user in cli.json("user", "list")] == [

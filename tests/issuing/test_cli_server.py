@@ -11,7 +11,13 @@ from auth_server.database_settings import DatabaseSettings, load_database_settin
 from farseal.environment import SettingsError
 from tests.support.commands import Commands
 
-MIGRATIONS = ["0001_accounts.sql", "0002_signing_keys.sql", "0003_throttle.sql", "0004_key_rotation.sql"]
+MIGRATIONS = [
+    "0001_accounts.sql",
+    "0002_signing_keys.sql",
+    "0003_throttle.sql",
+    "0004_key_rotation.sql",
+    "0005_sessions.sql",
+]
 
 
 def program(*words: str, env: dict[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:

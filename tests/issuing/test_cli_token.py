@@ -16,6 +16,7 @@ from tests.support.accounts import NOTES, NOW, accounts_pool, add_client, add_re
 from tests.support.commands import Commands
 from tests.support.postgres import run_apart
 from tests.support.rotation import Replica
+from tests.support.sessions import add_list
 
 ISSUER = "http://127.0.0.1:9000"
 
@@ -30,6 +31,7 @@ def prepared(database_url, tmp_path_factory):
     async def fill() -> None:
         async with accounts_pool(database_url) as pool:
             await Replica(pool, keks=(read_kek(kek_file),)).rotation.prepare()
+            await add_list(pool)
             async with pool.acquire() as conn:
                 await add_resource(conn, NOTES, "notes:read", "notes:write", claims={"org_id": "org_id"})
                 await add_user(conn, "alice", attributes={"org_id": "acme"}, may={NOTES: ("notes:read",)})
@@ -124,6 +126,50 @@ def test_a_token_is_shown_with_the_key_that_it_names(minting, tmp_path) -> None:
     assert token.rpartition(".")[2] not in shown + json.dumps(found)
 
 
+def test_a_minted_token_belongs_to_a_session(minting) -> None:
+    """A person's to one of its own, which nobody refreshes; a client's to its standing one. Both end like any other."""
+    token = minting.out("token", "mint", "--user", "alice", "--lifetime", "600").strip()
+    claims = claims_of(token)
+    session = minting.json("sessions", "show", claims["sid"])
+    assert (session["username"], session["client_id"], session["refresh"]) == ("alice", "login", "none")
+    assert session["agent"].startswith("farseal-auth token mint by ")
+    assert claims["status"]["status_list"]["idx"] == session["status_index"]
+    found = minting.json("token", "inspect", input=token)["session"]
+    entry = f"entry {session['status_index']} of the status list {session['status_list']}"
+    assert re.fullmatch(
+        f"ours, of alice, through login: living, ends in 9 min 5\\d s; {entry}|.*in 10 min; {entry}", found
+    )
+    minting.run("sessions", "end", claims["sid"])
+    assert "through login: ended, " in minting.json("token", "inspect", input=token)["session"]
+    assert "(operator)" in minting.json("token", "inspect", input=token)["session"]
+    first, second = (claims_of(minting.out("token", "mint", "--client", "nightly")) for _ in range(2))
+    assert first["sid"] == second["sid"]
+    assert first["status"] == second["status"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        pytest.param({}, "the token names none", id="none"),
+        pytest.param({"sid": "x"}, "none of ours has this sid, or it has been forgotten", id="no-uuid"),
+        pytest.param({"sid": 7}, "none of ours has this sid, or it has been forgotten", id="no-text"),
+        pytest.param({"sid": "0" * 32}, "none of ours has this sid, or it has been forgotten", id="another-spelling"),
+    ],
+)
+def test_a_session_that_is_not_ours_is_told(minting, claims, words) -> None:
+    """Whatever the claims say, there is an answer."""
+    token = f"e30.{b64url_encode(json.dumps(claims).encode())}.e30"
+    assert minting.json("token", "inspect", input=token)["session"] == words
+
+
+def test_a_token_that_names_another_entry_than_its_session_is_told(minting) -> None:
+    """Nobody but a forger writes one."""
+    claims = claims_of(minting.out("token", "mint", "--user", "alice"))
+    for status in ({"status_list": {"idx": -1, "uri": claims["status"]["status_list"]["uri"]}}, {}, [], None):
+        forged = f"e30.{b64url_encode(json.dumps(claims | {'status': status}).encode())}.e30"
+        assert minting.json("token", "inspect", input=forged)["session"].endswith(", and the token names another entry")
+
+
 @pytest.mark.parametrize(
     ("header", "words"),
     [
@@ -142,7 +188,7 @@ def test_without_a_database_a_token_can_still_be_looked_into(minting) -> None:
     token = minting.out("token", "mint", "--user", "alice").strip()
     minting.env["AUTH_SERVER_DATABASE_URL"] = ""
     found = minting.json("token", "inspect", input=token)
-    assert found["key"] == "unknown: the database cannot be asked"
+    assert found["key"] == found["session"] == "unknown: the database cannot be asked"
     assert found["claims"]["org_id"] == "acme"
 
 
@@ -238,7 +284,7 @@ def test_a_signature_is_not_kept() -> None:
 
 def test_a_token_lives_no_longer_than_the_policy_allows(minting) -> None:
     """Keys are dropped when tokens of that length are dead: a longer one is refused, and nothing is signed."""
-    minting.env["AUTH_SERVER_MAX_TOKEN_SECONDS"] = "600"
+    minting.env |= {"AUTH_SERVER_MAX_TOKEN_SECONDS": "600", "AUTH_SERVER_STATUS_LIST_SECONDS": "600"}
     told = minting.refused("token", "mint", "--user", "alice", "--lifetime", "601", code=1)
     assert "--lifetime may be 600 s at most: AUTH_SERVER_MAX_TOKEN_SECONDS" in told
     assert minting.json("token", "mint", "--user", "alice", "--lifetime", "600")["expires_in"] == 600

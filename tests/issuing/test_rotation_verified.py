@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from auth_server.keys.policy import RotationPolicy
+from auth_server.status.entry import StatusEntry
 from auth_server.tokens.claims import access_token_payload
 from farseal.environment import Secret
 from farseal.jwks import parse_jwks
 from farseal.service.postgres import create_pool
+from farseal.status_list import StatusPolicy
 from farseal.trust import AgeLimits, IssuerTrust, TrustSnapshot
 from farseal.verify import Expectations, Verifier
 from tests.support.auth import NOTES, migrate
@@ -33,6 +35,8 @@ class Grant:
     roles: tuple[str, ...] = ()
     claims: dict[str, str] = field(default_factory=dict)
     auth_time: int | None = None
+    session_id: str = "f8c1a8c0-5f0e-4c5d-9a51-0d5f6a1f2c3b"
+    status: StatusEntry = field(default_factory=lambda: StatusEntry("A" * 16, 7, "https://auth.example/status/a.jwt"))
 
 
 @dataclass(slots=True)
@@ -46,7 +50,9 @@ class SlowVerifier:
     verifier: Verifier = field(init=False)
 
     def __post_init__(self) -> None:
-        self.verifier = Verifier(Expectations(NOTES, frozenset({ISSUER}), leeway=self.policy.leeway_seconds))
+        self.verifier = Verifier(
+            Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF, leeway=self.policy.leeway_seconds)
+        )
 
     def look(self, now: int, history: list[tuple[int, bytes]]) -> None:
         if now - self.looked < self.policy.verifier_refresh_seconds:

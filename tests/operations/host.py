@@ -27,7 +27,8 @@ POLICY = {
     "RSA_BITS": "2048", "REFRESH_SECONDS": "0.1", "DRAIN_SECONDS": "0", "GRACE_SECONDS": "2",
     "VERIFIER_REFRESH_SECONDS": "1", "JWKS_MAX_AGE_SECONDS": "0", "CLOCK_SKEW_SECONDS": "1",
     "PUBLICATION_SECONDS": "1", "ANNOUNCE_SECONDS": "6", "MAX_TOKEN_SECONDS": "600",
-    "VERIFIER_LEEWAY_SECONDS": "2", "SIGNING_LEASE_SECONDS": "5",
+    "VERIFIER_LEEWAY_SECONDS": "2", "SIGNING_LEASE_SECONDS": "5", "STATUS_LIST_SECONDS": "120",
+    "STATUS_LIST_SIZE": "4096", "REFRESH_GRACE_SECONDS": "1",
 }  # fmt: skip
 """Days become seconds. The sums are the same, and are held."""
 
@@ -50,6 +51,7 @@ class Host:
             directory.mkdir(parents=True)
         self._database(auth_dsn)
         self._program("systemctl", f'exec "{sys.executable}" "{UNIT}" "$@"')
+        self._program("journalctl", 'cat "$UNITS/$2.log"')
         self._unit("farseal-auth", "auth_server", 9100, self._auth(), "serve")
         notes = {"RESOURCE_A_DATABASE_URL": notes_dsn, "RESOURCE_A_MIGRATE_ON_START": "true"}
         self._unit("notes", "resource_a", 9101, self._resource("RESOURCE_A_", NOTES, 9001) | notes)

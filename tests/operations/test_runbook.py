@@ -1,6 +1,7 @@
 """Each section of docs/operations.md is followed to the letter on a host of its own, while a witness keeps asking."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.operations.host import Host, running
+from tests.operations.person import Person
 from tests.operations.witness import Witness
-from tests.support.auth import migrate, seed
+from tests.support.auth import NOTES, migrate, seed
 from tests.support.postgres import TestServer, run_apart
 from tests.support.readme import Step, matches
 
@@ -17,6 +19,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding
 END = "-- end of step --"
 LATER_SECONDS = 9
 """A day, on a host whose keys are announced for 6 s (`tests.operations.host.POLICY`), and what a busy machine adds."""
+GRACE_SECONDS = 1
+"""On a host of these tests (`tests.operations.host.POLICY`)."""
 SETTLED = "until farseal-auth keys list | cut -f2 | grep -q ready; do sleep 0.2; done"
 """Before anything is done a first start has come to its end: the pool is filled."""
 
@@ -121,6 +125,53 @@ def test_a_revocation_is_refused_everywhere_and_new_tokens_are_good(host: Host) 
     assert {answer[1:] for answer in witness.failures} <= {(401, "key_revoked")}
 
 
+def test_somebody_is_logged_out_everywhere(host: Host) -> None:
+    """All sessions of alice are refused at both, and nobody else's."""
+    alice, bob = Person(host, "alice"), Person(host, "bob")
+    tokens = [alice.log_in().access, alice.log_in().access]
+    other = bob.log_in().access
+    with Witness(host) as witness:
+        wrong = differences(host, SECTIONS["Somebody is to be logged out everywhere"])
+        for token in tokens:
+            assert refused(witness, token)
+        assert witness.show(NOTES, other) == (200, "")
+        assert witness.show(NOTES, alice.log_in().access) == (200, "")
+    assert wrong == []
+    assert witness.failures == {}
+
+
+def test_every_session_of_a_client_ends(host: Host) -> None:
+    """Its tokens are refused, and the old secret opens nothing; what its new secret is given is good."""
+    person = Person(host, "alice").log_in().access
+    with Witness(host) as witness:
+        old = witness.token()
+        assert old is not None
+        wrong = differences(host, SECTIONS["Every session of a client must end"])
+        assert refused(witness, old)
+        assert witness.token() is None
+        assert {witness.show(place, person) for place in witness.places} == {(200, "")}
+    assert wrong == []
+    assert {answer[1:] for answer in witness.failures} <= {(401, "token_revoked")}
+
+
+def test_a_stolen_refresh_token_ends_its_session_alone(host: Host) -> None:
+    """The owner refreshes, the thief comes after the grace window: both are out. Another session of hers is good."""
+    alice = Person(host, "alice")
+    stolen, other = alice.log_in(), alice.log_in()
+    own = alice.refresh(stolen)
+    assert own is not None
+    time.sleep(GRACE_SECONDS + 1)
+    assert alice.refresh(stolen) is None
+    assert alice.refresh(own) is None
+    with Witness(host) as witness:
+        assert refused(witness, own.access)
+        assert {witness.show(place, other.access) for place in witness.places} == {(200, "")}
+        wrong = differences(host, SECTIONS["A refresh token was stolen"])
+        assert refused(witness, other.access)
+    assert wrong == []
+    assert witness.failures == {}
+
+
 def test_another_kek_interrupts_nobody(host: Host) -> None:
     """The same keys sign before, during and after, and nothing is left under the old one."""
     with Witness(host) as witness:
@@ -146,12 +197,18 @@ def test_a_lost_kek_costs_nobody_a_token(host: Host) -> None:
 
 
 def test_a_restored_backup_brings_no_revoked_key_back(host: Host) -> None:
-    """What fails is the revoked key's alone; tokens of every other key are good, those of keys that were lost too."""
+    """What fails is the revoked key's alone; tokens of every other key are good, those of keys that were lost too.
+
+    A session that ended after the backup stays ended, and no later one is mistaken for it.
+    """
     with Witness(host) as witness:
+        person = Person(host, "alice").log_in()
         wrong = differences(host, SECTIONS["The database was restored from a backup"], rested=True)
         fresh = witness.token()
         assert fresh is not None
         assert witness.wait(lambda: {witness.show(place, fresh) for place in witness.places} == {(200, "")})
+        assert refused(witness, person.access)
+        assert Person(host, "alice").refresh(person) is None
     assert wrong == []
     assert {answer[1:] for answer in witness.failures} <= {(401, "key_revoked")}
 
@@ -185,6 +242,30 @@ def test_a_directory_that_cannot_be_written_stops_no_token(host: Host) -> None:
         assert witness.token() is not None
     assert wrong == []
     assert witness.failures == {}
+
+
+def test_status_lists_that_stop_are_told_and_come_again(host: Host) -> None:
+    """Stale after 4 s and expired after 24 s here. Never 401, and no service but the issuer is started anew."""
+    host.set("farseal-auth", AUTH_SERVER_STATUS_LIST_SECONDS="24")
+    host.systemctl("restart", "farseal-auth")
+    host.set("notes", FARSEAL_STATUS_STALE_AFTER_SECONDS="4")
+    host.systemctl("restart", "notes")
+    with Witness(host) as witness:
+        assert witness.wait(lambda: bool(witness.answers))
+        wrong = differences(host, SECTIONS["The status lists stop coming"])
+    assert wrong == []
+    assert {answer[1:] for answer in witness.failures} <= {
+        (503, "status_unavailable"),
+        (502, "upstream_failed"),
+        (503, "upstream_unavailable"),
+    }
+
+
+def refused(witness: Witness, token: str) -> bool:
+    """Whether both resource servers refuse a token, within the bound."""
+    return witness.wait(
+        lambda: {witness.show(place, token) for place in witness.places} == {(401, "token_revoked")}, seconds=2
+    )
 
 
 def wait_for_kids(witness: Witness, count: int) -> None:

@@ -1,9 +1,9 @@
 """What the operator's commands need of the environment: where the database is, and for keys the times of rotation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from auth_server.policy_settings import PolicySettings
 from auth_server.settings import AuthServerSettings, paths
@@ -39,6 +39,32 @@ class SealingSettings(KeySettings):
         "Files of earlier keys of that kind: they only open", unit="paths, comma-separated", default=(), parse=paths
     )
     issuer: str | None = setting("Issuer identifier", unit="https URL", default=None, parse=issuer_identifier)
+
+
+def _as_served(name: str) -> Any:
+    """A setting of the server, declared as it is there."""
+    (served,) = (field for field in fields(AuthServerSettings) if field.name == name)
+    return field(default=served.default, metadata=served.metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings(DatabaseSettings):
+    """Where the sessions are, what they live by, and how often verifiers look for those that have ended."""
+
+    session_idle_seconds: int = _as_served("session_idle_seconds")
+    session_absolute_seconds: int = _as_served("session_absolute_seconds")
+    session_history_seconds: int = _as_served("session_history_seconds")
+    status_ttl_seconds: int = _as_served("status_ttl_seconds")
+    issuer: str | None = setting("Issuer identifier", unit="https URL", default=None, parse=issuer_identifier)
+
+
+def load_session_settings(environ: Mapping[str, str]) -> SessionSettings:
+    """The settings of the commands on sessions.
+
+    Raises:
+        SettingsError: naming every fault at once.
+    """
+    return _load(SessionSettings, environ)
 
 
 def load_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:

@@ -9,6 +9,7 @@ from auth_server.cli.client_rights import forbid, permit
 from auth_server.cli.keys import keys
 from auth_server.cli.resource import resource
 from auth_server.cli.server import migrate, serve
+from auth_server.cli.sessions import sessions
 from auth_server.cli.token import token
 from auth_server.cli.user import user
 from auth_server.cli.user_rights import grant, revoke, role
@@ -20,8 +21,9 @@ def main() -> None:
     """Farseal's auth server and its operator's tools.
 
     The database is named by AUTH_SERVER_DATABASE_URL, or by AUTH_SERVER_DATABASE_URL_FILE, a file that holds it.
-    `serve` and `token mint` read the other AUTH_SERVER_ settings too, `keys` the times of the rotation. Passwords,
-    tokens and private keys are read from the terminal, from files or from standard input, never from the command line.
+    `serve` and `token mint` read the other AUTH_SERVER_ settings too, `keys` the times of the rotation, `sessions`
+    those of sessions. Passwords, tokens and private keys are read from the terminal, from files or from standard
+    input, never from the command line.
     Every command but `serve` prints JSON with --json.
 
     \b
@@ -40,7 +42,7 @@ def main() -> None:
     """
 
 
-for command in (serve, migrate, apply, user, client, resource, keys, audit, token):
+for command in (serve, migrate, apply, user, client, resource, sessions, keys, audit, token):
     main.add_command(command)
 for command in (grant, revoke, role):
     user.add_command(command)

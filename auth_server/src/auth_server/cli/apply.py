@@ -13,6 +13,7 @@ from auth_server.accounts.manifest import Fault, Manifest, Plan, plan
 from auth_server.accounts.manifest_file import parse
 from auth_server.accounts.yaml_nodes import MAX_CHARACTERS
 from auth_server.cli import prompts
+from auth_server.cli.ending import ended_text
 from auth_server.cli.output import json_option, show_json
 from auth_server.cli.plan import plan_body, plan_lines
 from auth_server.cli.session import Refusal, Unavailable, in_database, now
@@ -78,19 +79,22 @@ def apply(file: Path, secrets_dir: Path | None, *, dry_run: bool, yes: bool, pru
         for line in plan_lines(shown):
             click.echo(line)
     secrets: dict[str, str] = {}
+    ended = 0
     if not shown.is_empty and not dry_run:
         prompts.confirm("Apply this plan?", yes=yes)
         secrets = {name: client_secrets.new_secret() for name in secret_needed(shown)}
         with _written({path: secrets[name] for name, path in secret_paths.items()}):
-            in_database(lambda conn: _make(conn, manifest, shown, secrets, prune=prune))
+            ended = in_database(lambda conn: _make(conn, manifest, shown, secrets, prune=prune))
     untold = {name: secret for name, secret in secrets.items() if name not in secret_paths}
     if as_json:
         files = {name: str(path) for name, path in secret_paths.items() if name in secrets}
-        show_json({"dry_run": dry_run, **plan_body(shown), "secrets": untold, "secret_files": files})
+        show_json({"dry_run": dry_run, **plan_body(shown), "secrets": untold, "secret_files": files, "ended": ended})
         return
     if dry_run or shown.is_empty:
         return
     click.echo("Applied.")
+    if ended:
+        click.echo(ended_text(ended))
     for name, path in secret_paths.items():
         click.echo(f"The secret of {name} is in {path}.")
     for name, secret in untold.items():
@@ -102,15 +106,18 @@ def secret_needed(plan: Plan) -> tuple[str, ...]:
     return tuple(change.key for change in plan.changes if change.needs_secret)
 
 
-async def _make(conn: Connection, manifest: Manifest, shown: Plan, secrets: Mapping[str, str], *, prune: bool) -> None:
-    """Do what was shown, or nothing: the plan is made again under the lock and must be the same."""
+async def _make(conn: Connection, manifest: Manifest, shown: Plan, secrets: Mapping[str, str], *, prune: bool) -> int:
+    """Do what was shown, or nothing: the plan is made again under the lock and must be the same.
+
+    Gives how many sessions that ended.
+    """
     hashes = {name: client_secrets.hash_secret(secret) for name, secret in secrets.items()}
     async with conn.transaction():
         await lock(conn)
         if plan(manifest, await read_state(conn), prune=prune) != shown:
             raise Refusal(CHANGED_MEANWHILE)
         try:
-            await apply_plan(conn, shown, hashes, now=now())
+            return await apply_plan(conn, shown, hashes, now=now())
         except PlanOutdatedError:
             raise Refusal(CHANGED_MEANWHILE) from None
 

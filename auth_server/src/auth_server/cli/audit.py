@@ -1,4 +1,4 @@
-"""farseal-auth audit: who changed which key, when and why."""
+"""farseal-auth audit: who changed which key and ended whose sessions, when and why."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,14 +20,14 @@ MOMENTS: Final = ("_at", "_until", "_after")
 
 @click.command()
 @click.option("--kid", type=KID, help="Only what befell this key.")
-@click.option("--action", help="Only this, such as activate or revoke.")
+@click.option("--action", help="Only this, such as activate, revoke or end sessions.")
 @click.option("--since", type=Since(moment), metavar="WHEN", help="Not older than: 6h, 7d, 2026-11-24T18:00Z.")
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Not more entries than these."
 )
 @json_option
 def audit(kid: str | None, action: str | None, since: datetime | None, limit: int, *, as_json: bool) -> None:
-    """Show who changed which signing key, the newest entry first.
+    """Show who changed which signing key and who ended sessions by hand, the newest entry first.
 
     The database takes entries and lets nobody change or delete one. A forced change has its warnings with it.
 
@@ -92,6 +92,8 @@ def _what(entry: AuditEntry) -> list[str]:
 
 def _value(name: str, values: Mapping[str, Any]) -> str:
     value = values[name]
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     if name.endswith(MOMENTS) and type(value) is int:
         try:
             return f"{at(value):%Y-%m-%dT%H:%M:%SZ}"

@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
+from uuid import UUID
 
-from auth_server.cli.times import duration_words
+from auth_server.cli.sessions.outlook import Outlook, who
+from auth_server.cli.times import duration_words, from_now
 from auth_server.keys.lifecycle import KeyState
+from auth_server.storage.session_list import SessionRow
 from auth_server.storage.signing_keys import StoredKey
 from farseal.encoding import EncodingError, b64url_decode, parse_json_object
+from farseal.vocabulary import STATUS_SUFFIX
 
 SIGNATURE_WORDS: Final = "not checked here; this checks it: farseal inspect --jwks FILE|URL -"
 
@@ -68,6 +72,57 @@ def key_words(header: Mapping[str, Any], keys: Sequence[StoredKey] | None) -> st
         return "none of ours has this kid"
     meaning = _MEANING.get(named.state)
     return f"ours, {named.state}: {named.kid}" + (f", {meaning}" if meaning else "")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSeen:
+    """A session as it stood at ``now``; without a row there is none of ours."""
+
+    row: SessionRow | None
+    outlook: Outlook | None = None
+    now: int = 0
+
+
+def session_id(claims: Mapping[str, Any]) -> UUID | None:
+    """The session that a token names with `sid`, in the one spelling that we give it; None when it names none."""
+    sid = claims.get("sid")
+    if not isinstance(sid, str):
+        return None
+    try:
+        found = UUID(sid)
+    except ValueError:
+        return None
+    return found if str(found) == sid else None
+
+
+def session_words(claims: Mapping[str, Any], seen: SessionSeen | None) -> str:
+    """How the session stands that the claims name; None stands for a database that cannot be asked.
+
+    As with a key, anybody can write one into a token.
+    """
+    if "sid" not in claims:
+        return "the token names none"
+    if seen is None:
+        return "unknown: the database cannot be asked"
+    row, found = seen.row, seen.outlook
+    if row is None or found is None:
+        return "none of ours has this sid, or it has been forgotten"
+    of = f"ours, of {who(row)}" if row.user_id is not None else "ours, a client's own"
+    end = found.ends_at if row.ended_at is None else int(row.ended_at.timestamp())
+    verb = "ends" if found.standing == "living" else "ended"
+    words = f"{of}, through {row.client_id}: {found.standing}, {verb} {from_now(end, seen.now)}"
+    if row.ended_by is not None:
+        words += f" ({row.ended_by})"
+    return f"{words}; entry {row.status_index} of the status list {row.status_list}{_elsewhere(claims, row)}"
+
+
+def _elsewhere(claims: Mapping[str, Any], row: SessionRow) -> str:
+    """Whether the token says something else of where its end is published."""
+    status = claims.get("status")
+    said = status.get("status_list") if isinstance(status, Mapping) else None
+    uri, index = (said.get("uri"), said.get("idx")) if isinstance(said, Mapping) else (None, None)
+    same = isinstance(uri, str) and uri.endswith(f"/{row.status_list}{STATUS_SUFFIX}") and index == row.status_index
+    return "" if same else ", and the token names another entry"
 
 
 def lifetime_words(claims: Mapping[str, Any], *, now: int) -> str:

@@ -7,11 +7,16 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import click
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 STILL_ALIVE = "Tokens already given live on until they expire."
+"""For what withdraws a permission and ends no session: its next token has it no more."""
+
+_RECOGNISABLE = 12
+"""Characters of a column that are left in any case."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,10 +41,15 @@ def harmless(text: str) -> str:
     return text if text.isprintable() else json.dumps(text)
 
 
-def show_rows(columns: Sequence[str] | None, rows: Sequence[Sequence[object]], *, empty: str) -> None:
+def show_rows(
+    columns: Sequence[str] | None, rows: Sequence[Sequence[object]], *, empty: str, shorten: str | None = None
+) -> None:
     """Print a table on a terminal; elsewhere a header and rows, separated by tabs, never cut.
 
-    ``columns`` None stands for rows that go on where others ended: tab-separated, without a header.
+    Args:
+        columns: None stands for rows that go on where others ended: tab-separated, without a header.
+        empty: said on a terminal instead of a table without rows.
+        shorten: the column that is cut on a terminal for as long as the others leave no room.
     """
     on_terminal = columns is not None and sys.stdout.isatty()
     cells = [[_cell(value, between="\n" if on_terminal else " ") for value in row] for row in rows]
@@ -51,12 +61,15 @@ def show_rows(columns: Sequence[str] | None, rows: Sequence[Sequence[object]], *
     if not cells:
         click.echo(empty)
         return
+    console = Console()
+    if shorten is not None:
+        _shorten(cells, columns, columns.index(shorten), console.width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in cells:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    console.print(table)
 
 
 def show_fields(fields: Mapping[str, object]) -> None:
@@ -80,6 +93,15 @@ def done(as_json: bool, message: str, body: Mapping[str, object]) -> None:
 def permissions_text(permissions: Mapping[str, Sequence[str]]) -> str:
     """One line for each resource and its scopes."""
     return "\n".join(f"{audience}  {' '.join(scopes) or '(no scopes)'}" for audience, scopes in permissions.items())
+
+
+def _shorten(cells: Sequence[list[str]], columns: Sequence[str], place: int, width: int) -> None:
+    """Cut one column to what the others leave of the terminal's width, and to no less than can be recognised."""
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    room = max(_RECOGNISABLE, width - sum(widths) + widths[place] - 2 * (len(columns) - 1))
+    for row in cells:
+        if cell_len(row[place]) > room:
+            row[place] = set_cell_size(row[place], room - 1).rstrip() + "…"
 
 
 def _cell(value: object, *, between: str = " ") -> str:

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     _Pair = click.ParamType[tuple[str, str]]
     _User = click.ParamType[UserRef]
     _Since = click.ParamType[datetime]
+    _Duration = click.ParamType[int | str]
 else:  # generic since click 8.5 only
-    _Text = _Pair = _User = _Since = click.ParamType
+    _Text = _Pair = _User = _Since = _Duration = click.ParamType
 
 _KID: Final = re.compile("[A-Za-z0-9_-]{43}")
 _AGO: Final = re.compile("([0-9]{1,6})(s|min|h|d)")
+_DURATION: Final = re.compile("([0-9]{1,9})(s|min|h|d)?")
 _UNIT_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+DEFAULT: Final = "default"
+"""Instead of a time: the server's own setting."""
+NONE: Final = "none"
+"""Instead of a client: nobody. A client of that name can be named in a manifest."""
 REASON_CHARACTERS: Final = 500
 ACTOR_CHARACTERS: Final = 64
 
@@ -106,6 +112,29 @@ class Since(_Since):
             self.fail("expected 90s, 30min, 6h, 7d, or a time such as 2026-11-24T18:00Z", param, ctx)
 
 
+class Duration(_Duration):
+    """Seconds, or 90s, 30min, 12h, 7d, within bounds; or the word `DEFAULT`."""
+
+    name = "duration"
+
+    def __init__(self, bounds: tuple[int, int]) -> None:
+        self._low, self._high = bounds
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Seconds, or `DEFAULT` as it is."""
+        if value == DEFAULT:
+            return DEFAULT
+        if isinstance(value, int):
+            return value
+        found = _DURATION.fullmatch(value)
+        if found is None:
+            self.fail(f"expected seconds, 90s, 30min, 12h, 7d, or {DEFAULT}", param, ctx)
+        seconds = int(found[1]) * _UNIT_SECONDS[found[2] or "s"]
+        if not self._low <= seconds <= self._high:
+            self.fail(f"it is {self._low} to {self._high} seconds, or {DEFAULT} for the server's own", param, ctx)
+        return seconds
+
+
 def kid_text(text: str) -> str:
     """A key id as this server makes them: the RFC 7638 thumbprint, SHA-256 in base64url."""
     if not _KID.fullmatch(text):
@@ -131,6 +160,7 @@ def _attribute_value(text: str) -> str:
 USER = User()
 USERNAME = Name("username", names.username)
 CLIENT_ID = Name("client", names.client_id)
+CLIENT_OR_NONE = Name("client", lambda text: text if text == NONE else names.client_id(text))
 AUDIENCE = Name("resource", names.audience)
 SCOPE = Name("scope", names.scope)
 ROLE = Name("role", names.role)

@@ -29,6 +29,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
             yield "    secret: a new one is made"
         if change.kind == "resource" and change.action == "delete":
             yield "    and every permission on it"
+        if change.ends_sessions:
+            yield "    and its sessions end"
     if plan.is_empty:
         yield "Nothing to do."
     counts = plan.counts()

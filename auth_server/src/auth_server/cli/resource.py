@@ -6,11 +6,19 @@ import click
 
 from auth_server.cli import prompts
 from auth_server.cli.output import STILL_ALIVE, done, json_option, show_fields, show_json, show_rows
-from auth_server.cli.parameters import AUDIENCE, CLAIM, CLAIM_OF, DISPLAY_NAME, SCOPE
+from auth_server.cli.parameters import AUDIENCE, CLAIM, CLAIM_OF, CLIENT_OR_NONE, DISPLAY_NAME, NONE, SCOPE
 from auth_server.cli.session import Refusal, in_database, moment
-from auth_server.storage import resources
+from auth_server.storage import clients, resources
 from auth_server.storage.connection import Connection
 from auth_server.storage.resources import Resource
+
+INTROSPECTION_CLIENT = click.option(
+    "--introspection-client",
+    "asking",
+    type=CLIENT_OR_NONE,
+    metavar="CLIENT|none",
+    help="Who may introspect its tokens: a client that has a secret.",
+)
 
 
 @click.group()
@@ -21,6 +29,7 @@ def resource() -> None:
     Examples:
       farseal-auth resource create https://notes.example.org --name Notes --scope notes:read --claim org_id=org_id
       farseal-auth resource scope add https://notes.example.org notes:write
+      farseal-auth resource update https://notes.example.org --introspection-client notes-service
       farseal-auth resource claim remove https://notes.example.org org_id
     """
 
@@ -51,12 +60,43 @@ def show(audience: str, *, as_json: bool) -> None:
 
 @resource.command()
 @click.argument("audience", metavar="RESOURCE", type=AUDIENCE)
+@click.option("--name", type=DISPLAY_NAME, help="For people.")
+@INTROSPECTION_CLIENT
+@json_option
+def update(audience: str, name: str | None, asking: str | None, *, as_json: bool) -> None:
+    """Change what is named, and leave the rest as it is."""
+    if name is None and asking is None:
+        raise click.UsageError("name what to change: --name, --introspection-client")
+
+    async def work(conn: Connection) -> tuple[Resource, bool]:
+        async with conn.transaction():
+            before = await require(conn, audience)
+            if name is not None and name != before.name:
+                await resources.rename(conn, audience, name, now=moment())
+            if asking is not None:
+                await _let_introspect(conn, audience, asking)
+            after = await require(conn, audience)
+            return after, after != before
+
+    found, changed = in_database(work)
+    done(as_json, f"{audience} is {'changed' if changed else 'so already'}.", body(found) | {"changed": changed})
+
+
+@resource.command()
+@click.argument("audience", metavar="RESOURCE", type=AUDIENCE)
 @click.option("--name", type=DISPLAY_NAME, required=True, help="For people.")
 @click.option("--scope", "scopes", type=SCOPE, multiple=True, help="Repeatable.")
 @click.option("--claim", "claims", type=CLAIM_OF, multiple=True, help="Show a user's attribute: CLAIM=ATTRIBUTE.")
+@INTROSPECTION_CLIENT
 @json_option
 def create(
-    audience: str, name: str, scopes: tuple[str, ...], claims: tuple[tuple[str, str], ...], *, as_json: bool
+    audience: str,
+    name: str,
+    scopes: tuple[str, ...],
+    claims: tuple[tuple[str, str], ...],
+    asking: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Make a resource. RESOURCE is the absolute URI that its tokens carry as `aud`, byte for byte."""
 
@@ -66,6 +106,8 @@ def create(
                 raise Refusal(f"the resource {audience} is there already")
             await resources.set_scopes(conn, audience, scopes)
             await resources.set_claims(conn, audience, dict(claims))
+            if asking is not None:
+                await _let_introspect(conn, audience, asking)
             return await require(conn, audience)
 
     done(as_json, f"Made the resource {audience}.", body(in_database(work)))
@@ -171,6 +213,7 @@ def body(one: Resource) -> dict[str, Any]:
         "name": one.name,
         "scopes": one.scopes,
         "claims": dict(one.claims),
+        "introspection_client": one.introspection_client,
         "created_at": one.created_at,
         "updated_at": one.updated_at,
     }
@@ -190,6 +233,17 @@ async def require_scopes(conn: Connection, audience: str, scopes: tuple[str, ...
     for wanted in scopes:
         if wanted not in found.scopes:
             raise Refusal(f"the resource {audience} has no scope {wanted}; it has: {' '.join(found.scopes) or 'none'}")
+
+
+async def _let_introspect(conn: Connection, audience: str, asking: str) -> None:
+    """Introspection is for confidential clients (RFC 7662 section 2.1): without a secret it would never be answered."""
+    if asking != NONE:
+        client = await clients.find(conn, asking)
+        if client is None:
+            raise Refusal(f"there is no client {asking}")
+        if not client.has_secret:
+            raise Refusal(f"the client {asking} has no secret, and needs one to introspect")
+    await resources.set_introspection_client(conn, audience, None if asking == NONE else asking, now=moment())
 
 
 def not_found(audience: str) -> Refusal:

@@ -1,39 +1,44 @@
 """farseal-auth token ..."""
 
-import dataclasses
 import json
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-import structlog
 
 from auth_server.cli import prompts
+from auth_server.cli.client import require as require_client
 from auth_server.cli.inspection import (
     SIGNATURE_WORDS,
     MalformedTokenError,
+    SessionSeen,
     inspect_token,
     key_words,
     lifetime_words,
+    session_id,
+    session_words,
 )
 from auth_server.cli.output import harmless, json_option, show_fields, show_json
 from auth_server.cli.parameters import AUDIENCE, CLIENT_ID, SCOPE, USER, UserRef
 from auth_server.cli.session import Refusal, Unavailable, in_database, now, with_pool
+from auth_server.cli.sessions.access import database_now, settings
+from auth_server.cli.sessions.outlook import outlook
 from auth_server.cli.user import require
-from auth_server.grants.service import Grant, GrantRefused, Grants
-from auth_server.storage import clients, signing_keys
+from auth_server.storage import session_list, signing_keys
 from auth_server.storage.connection import Connection, Pool
 from auth_server.storage.signing_keys import StoredKey
 from auth_server.terms import ACCESS_TOKEN_SECONDS
 
+if TYPE_CHECKING:
+    from auth_server.grants.grant import Opened, Seen
+    from auth_server.grants.rules import GrantRefused
+    from auth_server.grants.sessions import Sessions
+
 MAX_TOKEN_BYTES: Final = 64 * 1024
 STDIN: Final = Path("-")
-
-log = structlog.get_logger(__name__)
 
 
 @click.group()
@@ -68,7 +73,9 @@ def mint(
     """Sign a token for a user or a client, with exactly what they would be granted now, and print it.
 
     Needs all settings of the server, the KEK file too: whoever may run this can be anybody. A server must have made
-    the signing keys before. Each use is written to the log (standard error) with the token's id, never the token.
+    the signing keys and a status list before. Each use is written to the log (standard error) with the token's id,
+    never the token. A user's token is a session of its own, without a refresh token; a client's is one of its standing
+    grant: farseal-auth sessions shows and ends them.
     """
     if user_ref is None and client_id is None:
         raise click.UsageError("give --user or --client")
@@ -76,13 +83,24 @@ def mint(
         raise click.UsageError("only one may be given, --user or --client")
     scope = " ".join(scopes) or None
 
+    from auth_server.cli.minting import Mint  # noqa: PLC0415 - the signing half of the service, for this command alone
+
+    mint = Mint.load(lifetime)
+
     async def work(pool: Pool) -> dict[str, Any]:
-        grant = await _granted(pool, user_ref, client_id, scope, audiences)
-        if isinstance(grant, GrantRefused):
-            raise Refusal(f"{grant.error}: {grant.description}")
-        if lifetime is not None:
-            grant = dataclasses.replace(grant, access_token_seconds=lifetime)
-        return await _issue(pool, grant, lifetime)
+        async with pool.acquire() as conn:
+            user = None if user_ref is None else await require(conn, user_ref)
+            client = None if client_id is None else await require_client(conn, client_id)
+
+        async def open_session(sessions: "Sessions", seen: "Seen", at: int) -> "Opened | GrantRefused":
+            if user is not None:
+                return await sessions.log_in(
+                    user, scope=scope, resources=audiences, seen=seen, now=at, once=True, lifetime=lifetime
+                )
+            assert client is not None  # noqa: S101 - one of the two was given
+            return await sessions.for_client(client, scope=scope, resources=audiences, seen=seen, now=at)
+
+        return await mint.token(pool, open_session)
 
     issued = with_pool(work)
     if as_json:
@@ -95,7 +113,7 @@ def mint(
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path), default="-")
 @json_option
 def inspect(file: Path, *, as_json: bool) -> None:
-    """Say what is in the token in FILE or on standard input, and which of our keys its header names.
+    """Say what is in the token in FILE or on standard input, and which key and which session of ours it names.
 
     The signature is neither checked nor printed: the auth server issues tokens and does not verify them. Whether a
     resource server would take the token says `farseal inspect`.
@@ -109,6 +127,7 @@ def inspect(file: Path, *, as_json: bool) -> None:
     verdict = {
         "lifetime": lifetime_words(found.claims, now=now()),
         "key": key_words(found.header, _keys()),
+        "session": session_words(found.claims, _session(found.claims)),
         "signature": SIGNATURE_WORDS,
     }
     if as_json:
@@ -118,62 +137,29 @@ def inspect(file: Path, *, as_json: bool) -> None:
     show_fields(verdict)
 
 
-async def _granted(
-    pool: Pool, user_ref: UserRef | None, client_id: str | None, scope: str | None, audiences: tuple[str, ...]
-) -> Grant | GrantRefused:
-    grants = Grants(pool)
-    if user_ref is not None:
-        async with pool.acquire() as conn:
-            user = await require(conn, user_ref)
-        return await grants.for_user(user, scope=scope, resources=audiences, now=now())
-    assert client_id is not None  # noqa: S101 - one of the two was given
-    async with pool.acquire() as conn:
-        client = await clients.find(conn, client_id)
-    if client is None:
-        raise Refusal(f"there is no client {client_id}")
-    return await grants.for_client(client, scope=scope, resources=audiences)
-
-
-async def _issue(pool: Pool, grant: Grant, lifetime: int | None) -> dict[str, Any]:
-    # The signing half of the service is loaded for this command alone.
-    from auth_server.app import open_keks  # noqa: PLC0415
-    from auth_server.keys.keyring import Keyring  # noqa: PLC0415
-    from auth_server.keys.sealing import KekError  # noqa: PLC0415
-    from auth_server.keys.signer import Signer  # noqa: PLC0415
-    from auth_server.settings import AuthServerSettings  # noqa: PLC0415
-    from auth_server.tokens.issuer import TokenIssuer  # noqa: PLC0415
-
-    settings = AuthServerSettings.from_environ(os.environ)
-    if lifetime is not None and lifetime > settings.max_token_seconds:
-        raise Refusal(f"--lifetime may be {settings.max_token_seconds} s at most: AUTH_SERVER_MAX_TOKEN_SECONDS")
-    try:
-        keks = open_keks((settings.kek_file, *settings.old_kek_files))
-    except KekError as error:
-        raise Unavailable(str(error)) from None
-    keyring = Keyring(pool, keks, settings.policy)
-    await keyring.refresh()
-    signer = Signer()
-    try:
-        issuer = TokenIssuer(
-            signer,
-            keyring.active_key,
-            issuer=settings.issuer,
-            lifetime=settings.access_token_seconds,
-            longest=settings.max_token_seconds,
-        )
-        issued = await issuer.issue(grant, now=now())
-    finally:
-        signer.close()
-    await keyring.flush(signer.take_counts())
-    log.warning("token minted by an operator", jti=issued.token_id, subject=grant.subject, audience=grant.audience)
-    return dict(issued.body())
-
-
 def _keys() -> tuple[StoredKey, ...] | None:
     """The keys of the database, or None when it cannot be reached: a token can be looked into without it."""
 
     async def work(conn: Connection) -> tuple[StoredKey, ...]:
         return await signing_keys.list_all(conn)
+
+    try:
+        return in_database(work)
+    except Unavailable:
+        return None
+
+
+def _session(claims: Mapping[str, Any]) -> SessionSeen | None:
+    """The session that the claims name, or None when the database cannot be reached."""
+    named = session_id(claims)
+
+    async def work(conn: Connection) -> SessionSeen:
+        row = None if named is None else await session_list.find(conn, named)
+        if row is None:
+            return SessionSeen(None)
+        at, times = await database_now(conn), settings()
+        seen = outlook(row, idle=times.session_idle_seconds, absolute=times.session_absolute_seconds, now=at)
+        return SessionSeen(row, seen, at)
 
     try:
         return in_database(work)

@@ -6,9 +6,12 @@ from typing import Any
 
 import click
 
+from auth_server.accounts import changes
+from auth_server.accounts.changes import Changed
 from auth_server.accounts.passwords import PasswordHasher
 from auth_server.cli import prompts
-from auth_server.cli.output import STILL_ALIVE, done, json_option, permissions_text, show_fields, show_json, show_rows
+from auth_server.cli.ending import ended_text
+from auth_server.cli.output import done, json_option, permissions_text, show_fields, show_json, show_rows
 from auth_server.cli.parameters import ATTRIBUTE, ROLE, USER, USERNAME, UserRef
 from auth_server.cli.session import Refusal, in_database, moment
 from auth_server.storage import permissions, users
@@ -112,24 +115,29 @@ def create(
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read the password from the first line of standard input.")
 @json_option
 def set_password(ref: UserRef, *, from_stdin: bool, as_json: bool) -> None:
-    """Set a new password: asked for twice, or read with --stdin; it is never an argument."""
+    """Set a new password: asked for twice, or read with --stdin; it is never an argument. Ends all sessions."""
     password = prompts.new_password(from_stdin=from_stdin)
 
-    async def work(conn: Connection) -> User:
+    async def work(conn: Connection) -> tuple[User, Changed]:
         found = await require(conn, ref)
-        if not await users.set_password(conn, found.id, await hash_password(password), now=moment()):
+        outcome = await changes.set_password(conn, found.id, await hash_password(password), now=moment())
+        if not outcome.changed:
             raise not_found(ref)
-        return found
+        return found, outcome
 
-    found = in_database(work)
-    done(as_json, f"{found.username} has a new password.", {"username": found.username, "id": found.id})
+    found, outcome = in_database(work)
+    done(
+        as_json,
+        f"{found.username} has a new password. {ended_text(outcome.ended)}",
+        {"username": found.username, "id": found.id, "ended": outcome.ended},
+    )
 
 
 @user.command()
 @click.argument("ref", metavar="USER", type=USER)
 @json_option
 def disable(ref: UserRef, *, as_json: bool) -> None:
-    """Refuse every login from now on. Tokens already given live on until they expire."""
+    """Refuse every login from now on, and end all sessions."""
     _switch(ref, on=False, as_json=as_json)
 
 
@@ -146,12 +154,17 @@ def enable(ref: UserRef, *, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def delete(ref: UserRef, *, yes: bool, as_json: bool) -> None:
-    """Delete a user and everything they hold. Their id is never given again."""
+    """Delete a user and everything they hold, and end all sessions. Their id is never given again."""
     found = in_database(lambda conn: require(conn, ref))
     prompts.confirm(f"Delete {found.username} ({found.id}) for good?", yes=yes)
-    if not in_database(lambda conn: users.delete(conn, found.id)):
+    outcome = in_database(lambda conn: changes.delete_user(conn, found.id, now=moment()))
+    if not outcome.changed:
         raise not_found(ref)
-    done(as_json, f"Deleted {found.username}. {STILL_ALIVE}", {"username": found.username, "id": found.id})
+    done(
+        as_json,
+        f"Deleted {found.username}. {ended_text(outcome.ended)}",
+        {"username": found.username, "id": found.id, "ended": outcome.ended},
+    )
 
 
 def body(one: User, held: Permissions) -> dict[str, Any]:
@@ -190,16 +203,18 @@ async def hash_password(password: str) -> str:
 
 
 def _switch(ref: UserRef, *, on: bool, as_json: bool) -> None:
-    async def work(conn: Connection) -> tuple[User, bool]:
+    async def work(conn: Connection) -> tuple[User, Changed]:
         found = await require(conn, ref)
-        at = moment()
-        return found, await users.set_disabled(conn, found.id, None if on else at, now=at)
+        if on:
+            return found, Changed(await users.set_disabled(conn, found.id, None, now=moment()))
+        return found, await changes.disable_user(conn, found.id, now=moment())
 
-    found, changed = in_database(work)
+    found, outcome = in_database(work)
     word = "enabled" if on else "disabled"
-    hint = "" if on else f" {STILL_ALIVE}"
+    hint = "" if on else f" {ended_text(outcome.ended)}"
+    told = {"username": found.username, "id": found.id, "disabled": not on, "changed": outcome.changed}
     done(
         as_json,
-        f"{found.username} is {word}{'' if changed else ' already'}.{hint}",
-        {"username": found.username, "id": found.id, "disabled": not on, "changed": changed},
+        f"{found.username} is {word}{'' if outcome.changed else ' already'}.{hint}",
+        told if on else told | {"ended": outcome.ended},
     )
