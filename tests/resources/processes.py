@@ -29,7 +29,12 @@ def reports_environment(notes_url: str, published: Path, **changes: str) -> dict
 
 
 def trusting(published: Path, audience: str) -> dict[str, str]:
-    return {"FARSEAL_ISSUER": ISSUER, "FARSEAL_AUDIENCE": audience, "FARSEAL_TRUST_DIRECTORY": str(published)}
+    return {
+        "FARSEAL_ISSUER": ISSUER,
+        "FARSEAL_AUDIENCE": audience,
+        "FARSEAL_TRUST_DIRECTORY": str(published),
+        "FARSEAL_STATUS": "off",
+    }
 
 
 @dataclass(frozen=True, slots=True)

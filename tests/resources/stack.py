@@ -22,6 +22,7 @@ from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness
 from farseal.service.run import Listen, Listening, Stop, serve
 from farseal.settings import TrustSettings
+from farseal.status_list import StatusPolicy
 from tests.support.tokens import ISSUER, Issuer
 
 ANY_PORT = Listen("127.0.0.1", 0)
@@ -108,8 +109,9 @@ async def running(make: MakeApp, name: str) -> AsyncIterator[Service]:
 
 
 def trust(directory: Path, audience: str, **changes: Any) -> TrustSettings:
-    """Trust in the test issuer's documents."""
-    return TrustSettings(issuer=ISSUER, audience=audience, trust_directory=directory, **changes)
+    """Trust in the test issuer's documents, whose tokens say nothing of their status unless a test has it so."""
+    given: dict[str, Any] = {"issuer": ISSUER, "trust_directory": directory, "status": StatusPolicy.OFF} | changes
+    return TrustSettings(audience=audience, **given)
 
 
 def notes_service(dsn: str, trusted: TrustSettings, **changes: Any) -> Any:

@@ -43,7 +43,7 @@ async def auth() -> AsyncIterator[ListeningIssuer]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    yield ListeningIssuer(Issuer(now=now(), issuer=f"http://127.0.0.1:{port}"), port, visits)
+    yield ListeningIssuer(Issuer(now=now(), issuer=f"http://127.0.0.1:{port}", entry=0), port, visits)
     server.close()
 
 
@@ -63,12 +63,13 @@ def database_of(dsn: str) -> Any:
 
 
 def tokens(issuer: Issuer) -> dict[str, str | None]:
-    """One of each kind: the last four are those that tempt a verifier to ask its issuer."""
+    """One of each kind: the last five are those that tempt a verifier to ask its issuer."""
     stranger = Issuer(now=issuer.now, issuer=issuer.issuer, kid="second")
     return {
         "good": issuer.mint(roles=["analyst", "org_admin"]),
         "none": None,
         "garbage": "x.y.z",
+        "beyond its list": issuer.mint(status=issuer.status(64)),
         "expired": issuer.mint(exp=issuer.now - 3600),
         "too early": issuer.mint(nbf=issuer.now + 3600),
         "wrong audience": issuer.mint(aud="https://elsewhere.invalid"),
@@ -78,6 +79,7 @@ def tokens(issuer: Issuer) -> dict[str, str | None]:
         "unknown kid": stranger.mint(),
         "no kid": issuer.mint(header={"kid": None}),
         "a key in the header": issuer.mint(header={"jku": f"{issuer.issuer}/jwks.json", "x5u": issuer.issuer}),
+        "of an unknown list": issuer.mint(status=issuer.status(0, f"{issuer.issuer}/.well-known/status/new.jwt")),
     }
 
 
@@ -95,7 +97,7 @@ async def ask_everything(service: Service, paths: list[str], issuer: Issuer) -> 
 
 async def test_notes_reach_their_database_alone(auth: ListeningIssuer, database_url: str, tmp_path: Path) -> None:
     """Every kind of token at every path: the guard refuses nothing, because nothing is tried."""
-    published = auth.issuer.publish(tmp_path / "published")
+    published = auth.issuer.publish_lists(auth.issuer.publish(tmp_path / "published"))
     with only_connects_to(database_of(database_url)) as attempts:
         async with notes_service(database_url, trust_in(auth, published, NOTES), pool_size=2) as notes:
             attempts.allow(address_of(notes))
@@ -108,7 +110,7 @@ async def test_notes_reach_their_database_alone(auth: ListeningIssuer, database_
             )
             assert replaced.status == 200
             assert (await notes.ask("DELETE", path, auth.issuer.mint())).status == 204
-    assert statuses == {200, 401, 404}
+    assert statuses == {200, 401, 404, 503}
     assert attempts.refused == []
     assert database_of(database_url) in attempts.allowed
     assert auth.visits == []
@@ -116,7 +118,7 @@ async def test_notes_reach_their_database_alone(auth: ListeningIssuer, database_
 
 async def test_reports_reach_the_notes_service_alone(auth: ListeningIssuer, database_url: str, tmp_path: Path) -> None:
     """The same for reports, which have no database to reach."""
-    published = auth.issuer.publish(tmp_path / "published")
+    published = auth.issuer.publish_lists(auth.issuer.publish(tmp_path / "published"))
     async with notes_service(database_url, trust_in(auth, published, NOTES)) as notes:
         # The notes service lives in this process too; its connections are made before the guard stands.
         assert (await notes.ask("GET", "/notes", auth.issuer.mint())).status == 200
@@ -125,7 +127,7 @@ async def test_reports_reach_the_notes_service_alone(auth: ListeningIssuer, data
                 attempts.allow(address_of(reports))
                 paths = ["/reports/mine", "/reports/org", "/reports/none", "/openapi.yaml"]
                 statuses = await ask_everything(reports, paths, auth.issuer)
-    assert statuses == {200, 401, 403, 404}
+    assert statuses == {200, 401, 403, 404, 503}
     assert attempts.refused == []
     assert address_of(notes) in attempts.allowed
     assert auth.visits == []
@@ -147,7 +149,7 @@ async def test_without_trust_nothing_is_fetched(auth: ListeningIssuer, database_
 @pytest.mark.parametrize("way", ["client", "stream", "blocking", "connect_ex", "datagram", "name"])
 async def test_the_guard_catches_a_planted_call(auth: ListeningIssuer, tmp_path: Path, way: str) -> None:
     """A handler that does call back is caught, whichever way it takes; without the guard it would get through."""
-    published = auth.issuer.publish(tmp_path / "published")
+    published = auth.issuer.publish_lists(auth.issuer.publish(tmp_path / "published"))
 
     async def call_back(_request: web.Request) -> web.Response:
         target = ("127.0.0.1", auth.port)

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from farseal.settings import TrustSettings
+from farseal.status_list import StatusPolicy
 from farseal.web import principal, requires, setup
 from tests.support.tokens import ISSUER, NOTES
 
@@ -14,8 +15,13 @@ NOW = 1_795_000_000
 
 
 def settings_for(directory: Path, **changes: Any) -> TrustSettings:
-    """Settings of a notes service that trusts the documents in a directory."""
-    given: dict[str, Any] = {"issuer": ISSUER, "audience": NOTES, "trust_directory": directory} | changes
+    """Settings of a notes service that trusts the documents in a directory, and asks for no status unless told to."""
+    given: dict[str, Any] = {
+        "issuer": ISSUER,
+        "audience": NOTES,
+        "trust_directory": directory,
+        "status": StatusPolicy.OFF,
+    } | changes
     return TrustSettings(**given)
 
 

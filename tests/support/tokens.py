@@ -1,7 +1,10 @@
 """An issuer in memory: real RSA keys, its JWKS, and tokens of any shape, good and bad."""
 
 import base64
+import hashlib
 import json
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -48,6 +51,26 @@ def sign(header: bytes, payload: bytes, key: rsa.RSAPrivateKey) -> str:
     return f"{signing_input}.{b64(key.sign(signing_input.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 
 
+def packed(data: bytes) -> str:
+    """An ``lst``."""
+    return b64(zlib.compress(data, 9))
+
+
+def bits_of(revoked: Iterable[int], size: int) -> bytes:
+    """Entries of one bit each."""
+    data = bytearray(size // 8)
+    for index in revoked:
+        data[index // 8] |= 1 << index % 8
+    return bytes(data)
+
+
+def write(file: Path, data: bytes) -> None:
+    """In the place of what is there, whole."""
+    temporary = file.with_name(f".{file.name}.new")
+    temporary.write_bytes(data)
+    temporary.replace(file)
+
+
 @dataclass
 class Issuer:
     """Mints what the test asks for. A claim or header member given as None is left out."""
@@ -56,6 +79,8 @@ class Issuer:
     issuer: str = ISSUER
     audience: str | list[str] = field(default_factory=lambda: [NOTES, REPORTS])
     kid: str = "first"
+    entry: int | None = None
+    """Of every token in the status list; None leaves it out."""
 
     @property
     def key(self) -> rsa.RSAPrivateKey:
@@ -73,6 +98,7 @@ class Issuer:
             "scope": "notes:read notes:write reports:read",
             "roles": [],
             "org_id": "acme",
+            "status": None if self.entry is None else self.status(self.entry),
         } | changes
         return {name: value for name, value in claims.items() if value is not None}
 
@@ -89,6 +115,51 @@ class Issuer:
         document: dict[str, Any] = {"keys": [jwk(self.key, self.kid), *others]}
         return compact_json(document | ({"farseal": said} if said else {}))
 
+    @property
+    def list_uri(self) -> str:
+        """Of its one status list, unless a test has others."""
+        return f"{self.issuer}/.well-known/status/one.jwt"
+
+    def status(self, index: Any = 0, uri: Any = None) -> dict[str, Any]:
+        """The claim ``status`` of a token."""
+        return {"status_list": {"idx": index, "uri": self.list_uri if uri is None else uri}}
+
+    def status_list(
+        self,
+        revoked: Iterable[int] = (),
+        *,
+        size: int = 64,
+        header: dict[str, Any] | None = None,
+        **claims: Any,
+    ) -> bytes:
+        """A list of one bit each, signed by this issuer's key. A claim given as None is left out."""
+        payload = {
+            "iss": self.issuer,
+            "sub": self.list_uri,
+            "iat": self.now,
+            "exp": self.now + 86_400,
+            "ttl": 5,
+            "status_list": {"bits": 1, "lst": packed(bits_of(revoked, size))},
+        } | claims
+        said = self.header(**({"typ": "statuslist+jwt"} | (header or {})))
+        return sign(
+            compact_json(said), compact_json({name: v for name, v in payload.items() if v is not None}), self.key
+        ).encode()
+
+    def status_index(self, lists: dict[str, bytes]) -> bytes:
+        """The index of lists, given by URI."""
+        digests = {uri: b64(hashlib.sha256(document).digest()) for uri, document in lists.items()}
+        return compact_json({"status_lists": sorted(lists), "farseal": {"issuer": self.issuer, "lists": digests}})
+
+    def publish_lists(self, directory: Path, lists: dict[str, bytes] | None = None) -> Path:
+        """Write lists, given by URI, and then the index; the one that revokes nothing unless told."""
+        lists = {self.list_uri: self.status_list()} if lists is None else lists
+        (directory / "status").mkdir(parents=True, exist_ok=True)
+        for uri, document in lists.items():
+            write(directory / "status" / uri.rpartition("/")[2], document)
+        write(directory / "status-lists.json", self.status_index(lists))
+        return directory
+
     def publish(self, directory: Path) -> Path:
         """Write the documents that a resource server reads, and give their directory."""
         directory.mkdir(parents=True, exist_ok=True)
@@ -96,7 +167,5 @@ class Issuer:
             ("jwks.json", self.jwks()),
             ("oauth-authorization-server.json", compact_json({"issuer": self.issuer})),
         ):
-            temporary = directory / f".{name}.new"
-            temporary.write_bytes(data)
-            temporary.replace(directory / name)
+            write(directory / name, data)
         return directory

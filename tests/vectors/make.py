@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    issuer = Issuer(now=NOW, kid="key-1")
+    issuer = Issuer(now=NOW, kid="key-1", entry=0)
     weak = rsa.generate_private_key(65537, 2048)
     good_header, good_claims = issuer.header(), issuer.claims()
     good = issuer.mint()
@@ -185,6 +186,9 @@ def main() -> None:
         with_claims(f"roles-{str(roles)[:12]}", "claims_malformed", roles=roles)
     with_claims("sid-a-number", "claims_malformed", sid=1)
 
+    lists = statuses(issuer, with_claims)
+    add("a-status-list-is-no-token", lists[issuer.list_uri].decode(), "type_refused")
+
     document = {
         "issuer": ISSUER,
         "audience": NOTES,
@@ -193,9 +197,40 @@ def main() -> None:
             "keys": [jwk(private_key("key-1"), "key-1"), jwk(private_key("key-9"), "key-9")],
             "farseal": {"issuer": ISSUER, "sequence": 4, "revoked": ["key-8", "key-9"]},
         },
+        "status_lists": {uri: document.decode() for uri, document in lists.items()},
         "vectors": vectors,
     }
     (HERE / "tokens.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def statuses(issuer: Issuer, with_claims: Callable[..., None]) -> dict[str, bytes]:
+    """Token Status List 6.1, 8.3: the status is asked last, of the lists that are known, which it gives."""
+    two_bits = f"{ISSUER}/.well-known/status/two-bits.jwt"
+    lists = {
+        issuer.list_uri: issuer.status_list([1, 63]),
+        two_bits: issuer.status_list(sub=two_bits, status_list={"bits": 2, "lst": "eNo76fITAAPfAgc"}),
+    }
+    for index, outcome in ((0, "honoured"), (1, "token_revoked"), (62, "honoured"), (63, "token_revoked")):
+        with_claims(f"status-{index}", outcome, status=issuer.status(index))
+    for index in (64, 2**31, 2**53, 2**63, 2**64):
+        with_claims(f"status-{index}-of-64", "status_index_invalid", status=issuer.status(index))
+    # The draft's own example: 1, 2, 0, 3, 0, 1, 0, 1, 1, 2, 3, 3.
+    for index, outcome in ((0, "token_revoked"), (1, "token_revoked"), (2, "honoured"), (3, "token_revoked")):
+        with_claims(f"status-{index}-in-two-bits", outcome, status=issuer.status(index, two_bits))
+    with_claims("status-12-of-12-in-two-bits", "status_index_invalid", status=issuer.status(12, two_bits))
+    with_claims("status-missing", "status_missing", status=None)
+    with_claims("status-of-other-means", "status_missing", status={"other": {}})
+    with_claims("status-of-an-unknown-list", "status_unavailable", status=issuer.status(0, f"{ISSUER}/x.jwt"))
+    with_claims("status-revoked-and-expired", "token_expired", status=issuer.status(1), exp=NOW - 30)
+    for index in (-1, 0.0, 1.5, True, "0", None, [0], {}):
+        with_claims(
+            f"status-index-{index!r}", "claims_malformed", status={"status_list": {"idx": index, "uri": two_bits}}
+        )
+    for uri in ("", 0, True, [two_bits], "a b", "a\n", "é", "x" * 1025):
+        with_claims(f"status-uri-{str(uri)[:8]!r}", "claims_malformed", status={"status_list": {"idx": 0, "uri": uri}})
+    for status in ("VALID", 0, True, [], {"status_list": None}, {"status_list": []}, {"status_list": {}}):
+        with_claims(f"status-{status!r}", "claims_malformed", status=status)
+    return lists
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from farseal.compact import MAX_TOKEN_BYTES, MAX_TOKEN_DEPTH, take_apart
 from farseal.errors import TokenTooLargeError, VerificationError
 from farseal.jwks import MAX_KEYS, KeySetError, parse_jwks
 from farseal.settings import TrustSettings
+from farseal.status_list import StatusPolicy
 from farseal.trust import AgeLimits, IssuerTrust, Judgement, TrustSnapshot
 from farseal.verify import Expectations, Verifier
 from tests.support.tokens import ISSUER, NOTES, Issuer, b64, compact_json, jwk, private_key
@@ -23,7 +24,7 @@ def judged(leeway: int | None = None, header: dict[str, Any] | None = None, **cl
     snapshot = TrustSnapshot().with_issuer(IssuerTrust(ISSUER, parse_jwks(issuer.jwks()).keys, NOW))
     expected = {} if leeway is None else {"leeway": leeway}
     try:
-        verifier = Verifier(Expectations(NOTES, frozenset({ISSUER}), **expected))
+        verifier = Verifier(Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF, **expected))
         return verifier.verify(issuer.mint(header=header, **claims), snapshot, now=NOW)
     except VerificationError as error:
         return error.code

@@ -6,8 +6,9 @@ import pytest
 
 from farseal.environment import SettingsError
 from farseal.settings import IssuerSettings, TrustSettings, source_of
-from farseal.sources import DirectoryWorker, HttpWorker
+from farseal.sources import DirectoryWorker, HttpWorker, ListSchedule
 from farseal.sources.keeper import Moment, Refused
+from farseal.status_list import StatusPolicy
 from farseal.verify import IssuerExpectations
 from tests.support.tokens import ISSUER, NOTES
 
@@ -54,12 +55,25 @@ def test_one_variable_says_where_the_documents_are(environ, worker, origin) -> N
     assert type(source._workers[ISSUER]) is worker
 
 
+def test_status_lists_are_looked_for_beside_the_keys_unless_nobody_asks_for_the_status() -> None:
+    """As often as the setting says, and not at all with `off`."""
+    settings = TrustSettings.from_environ(BASE | {"FARSEAL_TRUST_URL": KEYS, "FARSEAL_STATUS_REFRESH_SECONDS": "400"})
+    source = source_of(settings)
+    lists = source.status().workers[ISSUER].lists
+    assert lists is not None
+    assert lists.origin == "https://other.example/status-lists.json"
+    assert source._workers[ISSUER]._options.lists == ListSchedule.every(400)
+    settings = TrustSettings.from_environ(BASE | {"FARSEAL_TRUST_URL": KEYS, "FARSEAL_STATUS": "off"})
+    assert source_of(settings).status().workers[ISSUER].lists is None
+
+
 def test_several_issuers_come_from_a_file(tmp_path) -> None:
     """Each with its own documents, audience and names of claims."""
     settings = from_file(tmp_path, TWO)
     assert settings.expectations.issuers == {ISSUER, OTHER}
     assert settings.expectations.of_issuers == {
-        OTHER: IssuerExpectations("api://notes", {"scope": "scp", "client_id": "azp"})
+        ISSUER: IssuerExpectations(NOTES, status=StatusPolicy.IF_PRESENT),
+        OTHER: IssuerExpectations("api://notes", {"scope": "scp", "client_id": "azp"}, StatusPolicy.IF_PRESENT),
     }
     workers = source_of(settings).status().workers
     assert {issuer: state.origin for issuer, state in workers.items()} == {ISSUER: "/trust", OTHER: KEYS}

@@ -4,6 +4,7 @@ import pytest
 
 from farseal.errors import SignatureInvalidError
 from farseal.jwks import parse_jwks
+from farseal.status_list import StatusPolicy
 from farseal.trust import AgeLimits, IssuerTrust, TrustSnapshot
 from farseal.verify import Expectations, Verifier
 from tests.support.tokens import ISSUER, NOTES, Issuer, compact_json, jwk, private_key, sign
@@ -26,7 +27,7 @@ def test_a_key_in_the_header_changes_nothing(member) -> None:
     issuer = Issuer(now=NOW)
     trust = IssuerTrust(ISSUER, parse_jwks(issuer.jwks()).keys, NOW, AgeLimits())
     snapshot = TrustSnapshot().with_issuer(trust)
-    verifier = Verifier(Expectations(audience=NOTES, issuers=frozenset({ISSUER})))
+    verifier = Verifier(Expectations(audience=NOTES, issuers=frozenset({ISSUER}), status=StatusPolicy.OFF))
     header = {member: BROUGHT[member]}
 
     forged = sign(compact_json(issuer.header(**header)), compact_json(issuer.claims()), EVIL)

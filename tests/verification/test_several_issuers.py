@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from farseal.errors import (
 from farseal.jwks import parse_jwks
 from farseal.sources import DirectoryWorker, Sources, TrustKeeper
 from farseal.sources.file import HINT_SECONDS
+from farseal.status_list import StatusPolicy
 from farseal.trust import AgeLimits, IssuerTrust, TrustSnapshot
 from farseal.verify import Expectations, IssuerExpectations, Verifier
 from tests.support.tokens import ISSUER, NOTES, Issuer, compact_json, jwk, private_key
@@ -53,11 +55,8 @@ def snapshot() -> TrustSnapshot:
 
 def verifier(**of_issuers: IssuerExpectations) -> Verifier:
     named = {"ours": ISSUER, "theirs": OTHER}
-    return Verifier(
-        Expectations(
-            NOTES, frozenset({ISSUER, OTHER}), of_issuers={named[one]: said for one, said in of_issuers.items()}
-        )
-    )
+    own = {named[one]: replace(said, status=StatusPolicy.OFF) for one, said in of_issuers.items()}
+    return Verifier(Expectations(NOTES, frozenset({ISSUER, OTHER}), of_issuers=own, status=StatusPolicy.OFF))
 
 
 def test_the_same_kid_at_two_issuers_is_two_keys() -> None:
@@ -152,7 +151,9 @@ def test_what_cannot_be_expected_is_said_at_once() -> None:
         lambda: IssuerExpectations(NOTES, {"exp": "expires"}),
         lambda: IssuerExpectations(NOTES, {"scope": ""}),
         lambda: IssuerExpectations(""),
-        lambda: Expectations(NOTES, frozenset({ISSUER}), of_issuers={OTHER: IssuerExpectations(NOTES)}),
+        lambda: Expectations(
+            NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF, of_issuers={OTHER: IssuerExpectations(NOTES)}
+        ),
     ):
         with pytest.raises(ValueError):
             bad()

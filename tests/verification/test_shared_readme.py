@@ -19,7 +19,7 @@ ISSUER, AUDIENCE = "https://auth.example.com", "https://notes.example.com"
 @pytest.fixture
 def issuer(tmp_path) -> Issuer:
     issuer = Issuer(now=clock.now(), issuer=ISSUER, audience=AUDIENCE)
-    issuer.publish(tmp_path)
+    issuer.publish_lists(issuer.publish(tmp_path))
     return issuer
 
 
@@ -51,7 +51,7 @@ async def test_three_lines_protect_a_service(issuer, tmp_path, aiohttp_client, m
     exec(compile(PROGRAMS["notes.py"], "notes.py", "exec"), {"__name__": "__main__"})  # noqa: S102 - our own page
     client = await aiohttp_client(served[0])
     assert (await client.get("/notes")).status == 401
-    headers = {"Authorization": f"Bearer {issuer.mint(scope='notes:read')}"}
+    headers = {"Authorization": f"Bearer {issuer.mint(scope='notes:read', status=issuer.status())}"}
     async with client.get("/notes", headers=headers) as answer:
         assert answer.status == 200
         assert set(await answer.json()) == {"owner", "org"}
@@ -67,7 +67,7 @@ def test_a_token_is_judged_without_aiohttp(issuer, tmp_path) -> None:
     """A good token, a text that is none, and a directory without keys."""
     empty = tmp_path / "empty"
     empty.mkdir()
-    good = issuer.mint(sub="alice", scope="notes:read")
+    good = issuer.mint(sub="alice", scope="notes:read", status=issuer.status())
     assert run(tmp_path, "check.py", str(tmp_path), text=good) == "alice may notes:read\n"
     assert run(tmp_path, "check.py", str(tmp_path), text="none") == "must not be honoured: token_malformed\n"
     assert run(tmp_path, "check.py", str(empty), text=good) == "nobody can tell: trust_unavailable\n"

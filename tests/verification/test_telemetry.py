@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from farseal import clock, telemetry
 from farseal.settings import IssuerSettings, TrustSettings
+from farseal.status_list import StatusPolicy
 from farseal.web import requires, setup, trust_source
 from tests.support.tokens import ISSUER, NOTES, Issuer
 
@@ -22,7 +23,7 @@ async def test_outcomes_and_ages_are_shown(tmp_path, aiohttp_client) -> None:
     issuer.publish(tmp_path)
     app, registry = web.Application(), CollectorRegistry()
     app.router.add_get("/", handler)
-    setup(app, TrustSettings(issuer=ISSUER, audience=NOTES, trust_directory=tmp_path))
+    setup(app, TrustSettings(issuer=ISSUER, audience=NOTES, trust_directory=tmp_path, status=StatusPolicy.OFF))
     telemetry.register(app, registry)
     client = await aiohttp_client(app)
     for token in (issuer.mint(), issuer.mint(), issuer.mint(header={"alg": "none"})):
@@ -44,7 +45,7 @@ async def test_outcomes_and_ages_are_shown(tmp_path, aiohttp_client) -> None:
 async def test_it_may_be_registered_before_the_start(tmp_path) -> None:
     """Without trust there is no age, and no error."""
     app, registry = web.Application(), CollectorRegistry()
-    setup(app, TrustSettings(issuer=ISSUER, audience=NOTES, trust_directory=tmp_path / "none"))
+    setup(app, TrustSettings(issuer=ISSUER, audience=NOTES, trust_directory=tmp_path / "none", status=StatusPolicy.OFF))
     telemetry.register(app, registry)
     said = generate_latest(registry).decode()
     assert "farseal_trust_generation 0.0" in said

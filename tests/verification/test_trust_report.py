@@ -7,12 +7,14 @@ import pytest
 from aiohttp import web
 
 from farseal.cli import main
+from farseal.cli.trusting import as_text
 from farseal.jwks import SkippedKey, parse_jwks
 from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness, ops_application
 from farseal.settings import TrustSettings
 from farseal.sources import IssuerStatus, SourceStatus, WorkerState
 from farseal.sources.report import TrustReport, report
+from farseal.status_list import StatusPolicy
 from farseal.trust import AgeLimits, IssuerTrust, TrustSnapshot
 from farseal.web import trust_page, trust_report
 from tests.support.protected import NOW, notes_app
@@ -44,11 +46,13 @@ STATUS = SourceStatus(
 )
 
 
-def told(*trusts: IssuerTrust, status: SourceStatus = STATUS, issuers=(ISSUER, OTHER)) -> TrustReport:
+def told(
+    *trusts: IssuerTrust, status: SourceStatus = STATUS, issuers=(ISSUER, OTHER), policy=StatusPolicy.OFF
+) -> TrustReport:
     snapshot = TrustSnapshot()
     for trust in trusts:
         snapshot = snapshot.with_issuer(trust)
-    return report(snapshot, status, issuers, now=NOW)
+    return report(snapshot, status, dict.fromkeys(issuers, policy), now=NOW)
 
 
 def test_everything_that_is_trusted_is_told() -> None:
@@ -77,6 +81,22 @@ def test_everything_that_is_trusted_is_told() -> None:
         "refused": 4,
         "refusal": "jwks.json: broken",
         "rollbacks": 1,
+        "status": "off",
+        "status_stale_after": 300,
+        "status_refuse_after": 3600,
+        "lists": (),
+        "lists_in_force": 0,
+        "lists_refused": 0,
+        "lists_refusal": None,
+        "lists_rollbacks": 0,
+        "lists_origin": None,
+        "lists_from_disk": False,
+        "lists_next_at": None,
+        "lists_last_attempt_at": None,
+        "lists_last_success_at": None,
+        "lists_attempts": 0,
+        "lists_failures": 0,
+        "lists_failure": None,
     }
     assert (theirs["judgement"], theirs["age"], theirs["failure"]) == ("refused", None, "no answer")
     assert (found.judgement, found.generation, found.rollbacks) == ("refused", 1, 1)
@@ -100,7 +120,7 @@ def test_a_withdrawn_key_is_not_among_those_that_are_trusted() -> None:
 async def test_the_internal_port_shows_it(aiohttp_client, tmp_path) -> None:
     """From a running application; not on the port of the API."""
     Issuer(NOW).publish(tmp_path)
-    app = notes_app(TrustSettings(issuer=ISSUER, audience=NOTES, trust_directory=tmp_path))
+    app = notes_app(TrustSettings(issuer=ISSUER, audience=NOTES, trust_directory=tmp_path, status=StatusPolicy.OFF))
     ops = await aiohttp_client(ops_application(Readiness(), ServiceMetrics("kit"), trust_page(app)))
     assert (await (await ops.get("/trust")).json())["judgement"] == "refused", "not started"
     client = await aiohttp_client(app)
@@ -203,3 +223,23 @@ def test_nobody_there_is_not_reached_and_no_address_is_wrong_usage(capsys) -> No
     for url in ("file:///etc/passwd", "127.0.0.1:9101", "http://", "http://u:hunter2@127.0.0.1/trust", "http://[::1"):
         assert main(["trust", url]) == 2
     assert "hunter2" not in capsys.readouterr().err
+
+
+def test_where_lists_are_looked_for_apart_that_is_told_as_well() -> None:
+    """An issuer's keys may come while its lists do not."""
+    lists = WorkerState("https://keys.example/status-lists.json", NOW + 5, NOW, NOW - 60, 9, 2, "it answers 500")
+    worker = replace(STATUS.workers[ISSUER], lists=lists)
+    found = told(TRUST, status=replace(STATUS, workers={ISSUER: worker}), issuers=(ISSUER,))
+    (ours,) = found.as_json()["issuers"]
+    assert {name: ours[f"lists_{name}"] for name in ("origin", "next_at", "attempts", "failures", "failure")} == {
+        "origin": "https://keys.example/status-lists.json",
+        "next_at": NOW + 5,
+        "attempts": 9,
+        "failures": 2,
+        "failure": "it answers 500",
+    }
+    text = "\n".join(as_text(found))
+    assert "lists from https://keys.example/status-lists.json" in text
+    assert "status lists cannot be had (last 1 min ago): it answers 500" in text
+    on_disk = replace(STATUS, workers={ISSUER: replace(worker, lists=replace(lists, from_disk=True))})
+    assert "by now copies on the disk" in "\n".join(as_text(told(TRUST, status=on_disk, issuers=(ISSUER,))))

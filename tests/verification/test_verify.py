@@ -18,6 +18,7 @@ from farseal.errors import (
     VerificationError,
 )
 from farseal.jwks import parse_jwks
+from farseal.status_list import StatusPolicy
 from farseal.trust import AgeLimits, IssuerTrust, TrustSnapshot
 from farseal.verify import Expectations, Verifier
 from tests.support.tokens import ISSUER, NOTES, Issuer, b64, compact_json, private_key, sign
@@ -43,7 +44,7 @@ def snapshot(issuer) -> TrustSnapshot:
 
 @pytest.fixture
 def verifier() -> Verifier:
-    return Verifier(Expectations(NOTES, frozenset({ISSUER, OTHER})))
+    return Verifier(Expectations(NOTES, frozenset({ISSUER, OTHER}), status=StatusPolicy.OFF))
 
 
 def test_a_good_token_gives_its_claims(issuer, snapshot, verifier) -> None:
@@ -182,7 +183,7 @@ def test_longer_keys_verify(verifier, bits) -> None:
 @given(st.binary(max_size=400) | st.text(max_size=400) | st.text("eyJ.-_=", max_size=40))
 def test_nothing_but_a_verification_error_comes_out_of_any_bytes(token) -> None:
     """401 for every text that is not a token, whatever the trust."""
-    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER})))
+    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF))
     with pytest.raises(VerificationError):
         verifier.verify(token, TrustSnapshot(), now=NOW)
 
@@ -201,7 +202,7 @@ def test_a_token_changed_in_one_place_is_never_honoured(data) -> None:
         return
     snapshot = TrustSnapshot().with_issuer(trust_in(issuer))
     with pytest.raises(VerificationError):
-        Verifier(Expectations(NOTES, frozenset({ISSUER}))).verify(changed, snapshot, now=NOW)
+        Verifier(Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF)).verify(changed, snapshot, now=NOW)
 
 
 _json = st.recursive(
@@ -217,7 +218,7 @@ def test_signed_nonsense_gives_claims_or_one_of_two_errors(claims, header) -> No
     """Even a trusted key that signs anything at all makes no other exception."""
     issuer = Issuer(now=NOW)
     snapshot = TrustSnapshot().with_issuer(trust_in(issuer))
-    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER})))
+    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF))
     try:
         payload = compact_json(issuer.claims() | claims)
         token = sign(compact_json(issuer.header() | header), payload, issuer.key)
@@ -245,9 +246,13 @@ def test_verifying_touches_no_socket(issuer, snapshot, verifier, monkeypatch) ->
 def test_the_audience_is_one_of_several_and_no_other(issuer, snapshot) -> None:
     """One token serves every service it names, and none that it does not."""
     for audience in ("http://127.0.0.1:9001", "http://127.0.0.1:9002"):
-        assert Verifier(Expectations(audience, frozenset({ISSUER}))).verify(issuer.mint(), snapshot, now=NOW)
+        assert Verifier(Expectations(audience, frozenset({ISSUER}), status=StatusPolicy.OFF)).verify(
+            issuer.mint(), snapshot, now=NOW
+        )
     with pytest.raises(AudienceMismatchError):
-        Verifier(Expectations("http://127.0.0.1:9003", frozenset({ISSUER}))).verify(issuer.mint(), snapshot, now=NOW)
+        Verifier(Expectations("http://127.0.0.1:9003", frozenset({ISSUER}), status=StatusPolicy.OFF)).verify(
+            issuer.mint(), snapshot, now=NOW
+        )
 
 
 @pytest.mark.parametrize(

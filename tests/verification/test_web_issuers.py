@@ -11,6 +11,7 @@ from farseal.jwks import parse_jwks
 from farseal.service.ops import Readiness
 from farseal.settings import IssuerSettings, TrustSettings
 from farseal.sources import IssuerStatus, SourceStatus, WorkerState
+from farseal.status_list import StatusPolicy
 from farseal.trust import IssuerTrust, TrustSnapshot
 from tests.support.protected import NOW, bearer, challenge_of, notes_app
 from tests.support.tokens import ISSUER, NOTES, Issuer
@@ -175,7 +176,10 @@ async def test_a_key_announced_since_is_good_at_the_next_try(aiohttp_client, tmp
     """The hint brings a look; nobody waits for the request that gave it."""
     OURS.publish(tmp_path)
     client = await aiohttp_client(
-        notes_app(TrustSettings(issuer=ISSUER, audience=NOTES, trust_directory=tmp_path), clock=lambda: NOW)
+        notes_app(
+            TrustSettings(issuer=ISSUER, audience=NOTES, trust_directory=tmp_path, status=StatusPolicy.OFF),
+            clock=lambda: NOW,
+        )
     )
     following = Issuer(NOW, kid="second")
     assert (await client.get("/notes", headers=bearer(following.mint()))).status == 401

@@ -13,9 +13,8 @@ from farseal.errors import (
     NotYetValidError,
 )
 from farseal.identifiers import split_scope
-
-MAX_TIME: Final = 253_402_300_799
-"""The last second of the year 9999. Later means milliseconds, or an attack on somebody's date library."""
+from farseal.status_list import StatusReference, is_list_uri
+from farseal.vocabulary import MAX_TIME
 
 MAX_IDENTIFIER_CHARS: Final = 1024
 """Of ``iss``, ``sub``, ``client_id``, ``jti`` and ``sid``: they become map keys, columns and log fields."""
@@ -31,7 +30,7 @@ _NO_CLAIMS: Final[Mapping[str, Any]] = MappingProxyType({})
 _TYPED: Final = frozenset(
     {
         "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "roles", "groups", "entitlements",
-        "auth_time", "sid",
+        "auth_time", "sid", "status",
     }
 )  # fmt: skip
 
@@ -60,18 +59,30 @@ class AccessClaims(msgspec.Struct, frozen=True, kw_only=True):
     auth_time: int | None
     session_id: str | None
     extra: Mapping[str, Any]
+    status: StatusReference | None = None
 
 
-def parse_access_claims(payload: Mapping[str, Any]) -> AccessClaims:
+def parse_access_claims(payload: Mapping[str, Any], *, with_status: bool = True) -> AccessClaims:
     """Check each claim's presence and type (RFC 9068 sections 2.2 and 4), not yet its value against anything.
 
     ``scope`` is split on one space only (RFC 6749 section 3.3): Python's own split also takes tabs and no-break spaces.
+
+    Args:
+        payload: of the token.
+        with_status: whether ``status`` is what the Token Status List makes of it; else it is a claim like any other,
+            for there are issuers that had a claim of this name before.
 
     Raises:
         MalformedClaimsError: a required claim is missing, or one is not of its type or bounds.
     """
     get = payload.get
     extra = {name: payload[name] for name in payload.keys() - _TYPED}
+    status = None
+    if "status" in payload:
+        if with_status:
+            status = _status(payload["status"])
+        else:
+            extra["status"] = payload["status"]
     return AccessClaims(
         issuer=_identifier("iss", get("iss")),
         subject=_identifier("sub", get("sub")),
@@ -88,6 +99,7 @@ def parse_access_claims(payload: Mapping[str, Any]) -> AccessClaims:
         auth_time=_time("auth_time", payload["auth_time"]) if "auth_time" in payload else None,
         session_id=_identifier("sid", payload["sid"]) if "sid" in payload else None,
         extra=MappingProxyType(extra) if extra else _NO_CLAIMS,
+        status=status,
     )
 
 
@@ -155,6 +167,19 @@ def _time(name: str, value: object) -> int:
     if type(value) is not int or not 0 <= value <= MAX_TIME:
         raise MalformedClaimsError(f"The {name} claim is missing or not a time in whole seconds")
     return value
+
+
+def _status(value: object) -> StatusReference | None:
+    """The reference to a list (Token Status List section 6.1). None where the status is told by other means only."""
+    if type(value) is not dict:
+        raise MalformedClaimsError("The status claim is not an object")
+    if "status_list" not in value:
+        return None
+    said = value["status_list"]
+    uri, index = (said.get("uri"), said.get("idx")) if type(said) is dict else (None, None)
+    if type(index) is not int or index < 0 or not is_list_uri(uri):
+        raise MalformedClaimsError("The status claim does not name an entry of a status list")
+    return StatusReference(uri, index)
 
 
 def _audience(value: object) -> tuple[str, ...]:

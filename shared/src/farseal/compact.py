@@ -13,7 +13,7 @@ from farseal.errors import (
     TypeRefusedError,
 )
 from farseal.jwks import is_kid
-from farseal.vocabulary import ACCESS_TOKEN_MEDIA_TYPE, ACCESS_TOKEN_TYPE, ALGORITHM
+from farseal.vocabulary import ACCESS_TOKEN_TYPE, ALGORITHM, STATUS_LIST_TYPE
 
 MAX_TOKEN_BYTES: Final = 16_384
 """Twice what common servers take as a whole header line; bounds every later step."""
@@ -21,7 +21,7 @@ MAX_TOKEN_BYTES: Final = 16_384
 MAX_TOKEN_DEPTH: Final = 8
 """Levels of JSON in a header or payload."""
 
-_TYPES: Final = (ACCESS_TOKEN_TYPE, ACCESS_TOKEN_MEDIA_TYPE)
+_KINDS: Final = {ACCESS_TOKEN_TYPE: "an access token", STATUS_LIST_TYPE: "a status list"}
 
 
 @dataclass(slots=True)
@@ -40,6 +40,10 @@ class UnverifiedToken:
 def take_apart(token: str | bytes, *, max_bytes: int = MAX_TOKEN_BYTES) -> UnverifiedToken:
     """Three canonical base64url parts, the first two strict JSON objects.
 
+    Args:
+        token: compact serialization, as it came.
+        max_bytes: of all of it, and so of each part.
+
     Raises:
         TokenTooLargeError: longer than ``max_bytes``; nothing was decoded.
         MalformedTokenError: anything else that keeps it from being a compact JWS in its one spelling.
@@ -56,8 +60,8 @@ def take_apart(token: str | bytes, *, max_bytes: int = MAX_TOKEN_BYTES) -> Unver
         raise MalformedTokenError("The token does not have three parts")
     try:
         return UnverifiedToken(
-            parse_json_object(b64url_decode(parts[0]), max_depth=MAX_TOKEN_DEPTH),
-            parse_json_object(b64url_decode(parts[1]), max_depth=MAX_TOKEN_DEPTH),
+            parse_json_object(b64url_decode(parts[0]), max_bytes=max_bytes, max_depth=MAX_TOKEN_DEPTH),
+            parse_json_object(b64url_decode(parts[1]), max_bytes=max_bytes, max_depth=MAX_TOKEN_DEPTH),
             token[: -len(parts[2]) - 1],
             b64url_decode(parts[2]),
         )
@@ -65,8 +69,11 @@ def take_apart(token: str | bytes, *, max_bytes: int = MAX_TOKEN_BYTES) -> Unver
         raise MalformedTokenError(f"The token is malformed: {error}") from None
 
 
-def check_header(header: dict[str, Any]) -> str:
+def check_header(header: dict[str, Any], kind: str = ACCESS_TOKEN_TYPE) -> str:
     """Hold the header to RFC 9068 section 2.1 and RFC 8725 section 3, and give its ``kid``.
+
+    Kinds of JWT are never exchanged for one another: ``kind`` is the one ``typ``, also as a whole media type, that is
+    taken here (RFC 8725 section 3.11).
 
     ``jku``, ``jwk``, ``x5u`` and ``x5c`` are not looked at: a key never comes from the token.
 
@@ -78,8 +85,10 @@ def check_header(header: dict[str, Any]) -> str:
     if header.get("alg") != ALGORITHM:
         raise AlgorithmRefusedError("The algorithm of the token is not RS256")
     typ = header.get("typ")
-    if typ != ACCESS_TOKEN_TYPE and not (isinstance(typ, str) and typ.isascii() and typ.lower() in _TYPES):
-        raise TypeRefusedError("The token is not an access token (typ at+jwt)")
+    if typ != kind and not (
+        isinstance(typ, str) and typ.isascii() and typ.lower().removeprefix("application/") == kind
+    ):
+        raise TypeRefusedError(f"The token is not {_KINDS[kind]} (typ {kind})")
     if "crit" in header or ("b64" in header and header["b64"] is not True):
         raise CriticalHeaderError("The token asks for an extension that is not supported")
     if "zip" in header or "enc" in header:

@@ -110,6 +110,24 @@ class NotYetValidError(VerificationError):
     code = "token_not_yet_valid"
 
 
+class StatusMissingError(VerificationError):
+    """The token does not say where its status is published, and every token of its issuer must."""
+
+    code = "status_missing"
+
+
+class StatusIndexError(VerificationError):
+    """The token names an entry beyond the end of its list (Token Status List section 8.3)."""
+
+    code = "status_index_invalid"
+
+
+class TokenRevokedError(VerificationError):
+    """The issuer has published that the token is not valid any more, or not now (Token Status List section 7.1)."""
+
+    code = "token_revoked"
+
+
 class ForbiddenError(VerificationError):
     """The token is good, and does not permit this."""
 
@@ -148,3 +166,9 @@ class TrustUnavailableError(FarsealError):
         super().__init__(message)
         self.retry_after = retry_after
         self.issuer = issuer
+
+
+class StatusUnavailableError(TrustUnavailableError):
+    """Nobody can tell whether the token was revoked: its list has not been read, or is older than its limit."""
+
+    code = "status_unavailable"

@@ -67,6 +67,26 @@ def _by_issuer(report: TrustReport) -> Iterator[Metric]:
     failures = CounterMetricFamily(
         "farseal_trust_look_failures", "Looks at what is published that came to no end", labels=("issuer",)
     )
+    lists_looks = CounterMetricFamily(
+        "farseal_status_list_looks",
+        "Looks for status lists, where those are not the looks for the keys",
+        labels=("issuer",),
+    )
+    lists_failures = CounterMetricFamily(
+        "farseal_status_list_look_failures", "Looks for status lists in which something failed", labels=("issuer",)
+    )
+    lists = GaugeMetricFamily("farseal_status_lists", "Status lists in force", labels=("issuer",))
+    ages = GaugeMetricFamily(
+        "farseal_status_list_age_seconds", "Since the oldest status list in force was issued", labels=("issuer",)
+    )
+    lists_refused = CounterMetricFamily(
+        "farseal_status_lists_refused", "Times that a status list was not taken", labels=("issuer",)
+    )
+    lists_rollbacks = CounterMetricFamily(
+        "farseal_status_list_rollbacks",
+        "Times that a status list older than the latest, or another under its version, was not taken",
+        labels=("issuer",),
+    )
     for one in report.issuers:
         label = (one.issuer,)
         usable.add_metric(label, one.judgement != REFUSED)
@@ -75,4 +95,12 @@ def _by_issuer(report: TrustReport) -> Iterator[Metric]:
         rollbacks.add_metric(label, one.rollbacks)
         looks.add_metric(label, one.attempts)
         failures.add_metric(label, one.failures)
+        lists.add_metric(label, one.lists_in_force)
+        if one.lists:
+            ages.add_metric(label, one.lists[0].age)
+        lists_refused.add_metric(label, one.lists_refused)
+        lists_rollbacks.add_metric(label, one.lists_rollbacks)
+        lists_looks.add_metric(label, one.lists_attempts)
+        lists_failures.add_metric(label, one.lists_failures)
     yield from (usable, keys, revoked, rollbacks, looks, failures)
+    yield from (lists, ages, lists_refused, lists_rollbacks, lists_looks, lists_failures)

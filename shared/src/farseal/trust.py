@@ -32,6 +32,28 @@ class AgeLimits:
             raise ValueError("0 < warn_after <= refuse_after must hold")
 
 
+@dataclass(frozen=True, slots=True)
+class StatusLimits:
+    """Seconds since a status list was issued from which it is warned about, and from which it is refused.
+
+    Far less than those of keys: what a list does not know is who logged out since.
+    """
+
+    warn_after: int = 300
+    refuse_after: int = 3600
+
+    def __post_init__(self) -> None:
+        if not 0 < self.warn_after <= self.refuse_after:
+            raise ValueError("0 < warn_after <= refuse_after must hold")
+
+    def judge(self, found: StatusList, now: int) -> Judgement:
+        """An age equal to a limit has reached it; ``exp`` is one as well, whatever the age."""
+        age = now - found.issued_at
+        if age >= self.refuse_after or (found.expires_at is not None and now >= found.expires_at):
+            return Judgement.REFUSE
+        return Judgement.WARN if age >= self.warn_after else Judgement.USE
+
+
 def _no_lists() -> Mapping[str, StatusList]:
     return MappingProxyType({})
 
@@ -42,7 +64,7 @@ class IssuerTrust:
 
     ``published_at`` is in seconds since the epoch; what counts as publication is the source's to say. A kid among
     ``revoked`` is withdrawn for ever, and goes before ``keys``. ``sequence`` numbers the sets of an issuer that counts
-    them: a lower one is older. ``lists`` are its status lists, by URI.
+    them: a lower one is older. ``lists`` are its status lists, by URI, and ``status_limits`` those of their age.
     """
 
     issuer: str
@@ -53,6 +75,17 @@ class IssuerTrust:
     revoked: frozenset[str] = frozenset()
     sequence: int | None = None
     lists: Mapping[str, StatusList] = field(default_factory=_no_lists)
+    status_limits: StatusLimits = StatusLimits()
+
+    def judge_lists(self, now: int) -> Judgement:
+        """What can be said at ``now`` of tokens that name a list: nothing without one that may be relied on.
+
+        With one that may be and one that may not it is a warning: it is some tokens that get 503.
+        """
+        judged = {self.status_limits.judge(one, now) for one in self.lists.values()}
+        if judged <= {Judgement.REFUSE}:
+            return Judgement.REFUSE
+        return Judgement.USE if judged == {Judgement.USE} else Judgement.WARN
 
     def age(self, now: int) -> int:
         """Seconds since publication. A publisher's clock that runs ahead gives 0, not a negative age."""
@@ -74,7 +107,8 @@ def _nobody() -> Mapping[str, IssuerTrust]:
 class TrustSnapshot:
     """All issuers at one moment, keyed so that a key is found by (issuer, kid) and never by kid alone.
 
-    ``generation`` grows by one with each replacement: a verdict remembered from generation N says nothing about N + 1.
+    ``generation`` grows by one with each replacement of keys: a verdict on a signature remembered from generation N
+    says nothing about N + 1. Status lists and ages change without it: they are asked at every request.
     """
 
     generation: int = 0

@@ -9,9 +9,7 @@ algorithm over `cryptography`; the strict parsing before it is `farseal.compact`
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
-
-from jwt.algorithms import RSAAlgorithm
+from typing import Any
 
 from farseal.claims import (
     MAPPABLE_CLAIMS,
@@ -22,11 +20,19 @@ from farseal.claims import (
     parse_access_claims,
 )
 from farseal.compact import MAX_TOKEN_BYTES, UnverifiedToken, check_header, take_apart
-from farseal.errors import IssuerUnknownError, KeyRevokedError, KeyUnknownError, SignatureInvalidError
+from farseal.errors import (
+    IssuerUnknownError,
+    KeyRevokedError,
+    KeyUnknownError,
+    StatusIndexError,
+    StatusMissingError,
+    StatusUnavailableError,
+    TokenRevokedError,
+)
 from farseal.jwks import VerificationKey
-from farseal.trust import IssuerTrust, TrustSnapshot
-
-_RS256: Final = RSAAlgorithm(RSAAlgorithm.SHA256)
+from farseal.signature import check_signature
+from farseal.status_list import VALID, StatusPolicy
+from farseal.trust import IssuerTrust, Judgement, TrustSnapshot
 
 
 def _no_names() -> Mapping[str, str]:
@@ -44,16 +50,19 @@ class IssuerExpectations:
     Args:
         audience: as the issuer knows this service; compared byte for byte with ``aud``.
         claims: our name of a claim to the issuer's, for those of `MAPPABLE_CLAIMS` that it calls otherwise.
+        status: what its tokens must say of their status.
     """
 
     audience: str
     claims: Mapping[str, str] = field(default_factory=_no_names)
+    status: StatusPolicy = StatusPolicy.REQUIRE
 
     def __post_init__(self) -> None:
         if not self.audience:
             raise ValueError("an audience is needed")
         if not set(self.claims) <= set(MAPPABLE_CLAIMS) or not all(self.claims.values()):
             raise ValueError(f"only {', '.join(MAPPABLE_CLAIMS)} are mapped, to a name each")
+        StatusPolicy.check(self.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,7 @@ class Expectations:
         leeway: seconds of clock skew to forgive, applied to every time claim.
         max_token_bytes: longer tokens are refused before anything is decoded.
         of_issuers: what is expected of an issuer's tokens instead, for those that differ; each is among ``issuers``.
+        status: what the tokens of the others must say of their status.
     """
 
     audience: str
@@ -73,6 +83,7 @@ class Expectations:
     leeway: int = 30
     max_token_bytes: int = MAX_TOKEN_BYTES
     of_issuers: Mapping[str, IssuerExpectations] = field(default_factory=_nothing_else)
+    status: StatusPolicy = StatusPolicy.REQUIRE
 
     def __post_init__(self) -> None:
         if not self.audience or not self.issuers or not all(self.issuers):
@@ -81,6 +92,12 @@ class Expectations:
             raise ValueError("leeway is 0 or more, max_token_bytes above 0")
         if not self.issuers.issuperset(self.of_issuers):
             raise ValueError("an issuer that is not trusted needs no expectations")
+        StatusPolicy.check(self.status)
+
+    def status_of(self, issuer: str) -> StatusPolicy:
+        """What the tokens of an issuer must say of their status."""
+        own = self.of_issuers.get(issuer)
+        return self.status if own is None else own.status
 
 
 class Verifier:
@@ -103,7 +120,8 @@ class Verifier:
 
         Raises:
             VerificationError: the token must not be honoured; ``code`` says why.
-            TrustUnavailableError: its issuer is trusted, but its keys are missing or past their limit.
+            TrustUnavailableError: its issuer is trusted, but its keys or the list of its status (then it is a
+                `StatusUnavailableError`) are missing or past their limit.
         """
         expected = self.expectations
         unverified = take_apart(token, max_bytes=expected.max_token_bytes)
@@ -111,10 +129,50 @@ class Verifier:
         trust = find_issuer(unverified, snapshot, expected.issuers, now=now, kid=kid)
         check_signature(unverified, find_key(trust, kid))
         own = expected.of_issuers.get(trust.issuer)
-        claims = parse_access_claims(in_our_names(unverified.payload, own))
+        policy = expected.status if own is None else own.status
+        claims = parse_access_claims(in_our_names(unverified.payload, own), with_status=policy is not StatusPolicy.OFF)
         check_audience(claims, expected.audience if own is None else own.audience)
         check_lifetime(claims, now=now, leeway=expected.leeway)
+        check_status(claims, trust, policy, now=now)
         return claims
+
+
+def check_status(claims: AccessClaims, trust: IssuerTrust, policy: StatusPolicy, *, now: int) -> None:
+    """Whether the token was revoked, as far as the lists of its issuer know (Token Status List section 8.3).
+
+    Nobody is asked: one look into a dict, one at a byte. Other lists than those of the token's own issuer are not
+    looked at, whatever the token names.
+
+    Args:
+        claims: of a token that is good in every other way.
+        trust: in the issuer of the token.
+        policy: of the issuer.
+        now: seconds since the epoch.
+
+    Raises:
+        StatusMissingError: the token names no list, and must.
+        TokenRevokedError: its entry is not valid, for good or for now.
+        StatusIndexError: its list has no such entry.
+        StatusUnavailableError: its list was never read, or may not be relied on any more.
+    """
+    if policy is StatusPolicy.OFF:
+        return
+    named = claims.status
+    if named is None:
+        if policy is StatusPolicy.REQUIRE:
+            raise StatusMissingError("The token does not say where its status is published")
+        return
+    found = trust.lists.get(named.uri)
+    if found is None:
+        raise StatusUnavailableError("The status list of the token has not been read yet", issuer=trust.issuer)
+    if trust.status_limits.judge(found, now) is Judgement.REFUSE:
+        raise StatusUnavailableError("The status list of the token is older than its limit", issuer=trust.issuer)
+    try:
+        value = found.value(named.index)
+    except IndexError:
+        raise StatusIndexError("The status list of the token has no such entry") from None
+    if value != VALID:
+        raise TokenRevokedError("The token has been revoked")
 
 
 def find_issuer(
@@ -165,14 +223,3 @@ def find_key(trust: IssuerTrust, kid: str) -> VerificationKey:
 def in_our_names(payload: Mapping[str, Any], own: IssuerExpectations | None) -> Mapping[str, Any]:
     """The payload with the claims under the names that RFC 9068 gives them; itself where nothing is mapped."""
     return payload if own is None or not own.claims else mapped_claims(payload, own.claims)
-
-
-def check_signature(unverified: UnverifiedToken, key: VerificationKey) -> None:
-    """RS256 over the bytes that were sent (RFC 7515 section 5.2, RFC 7518 section 3.3).
-
-    Raises:
-        SignatureInvalidError: it is not a signature of this key, or not of its length (RFC 8017 section 8.2.2).
-    """
-    signature = unverified.signature
-    if len(signature) != key.signature_bytes or not _RS256.verify(unverified.signing_input, key.public_key, signature):
-        raise SignatureInvalidError("The signature of the token does not match")

@@ -8,8 +8,8 @@ ALGORITHM: Final = "RS256"
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type
 """``typ`` of an access token (RFC 9068 section 2.1)."""
 
-ACCESS_TOKEN_MEDIA_TYPE: Final = "application/at+jwt"  # noqa: S105 - a media type
-"""The long spelling of the same ``typ``, to be accepted as well (RFC 9068 section 4)."""
+MAX_TIME: Final = 253_402_300_799
+"""The last second of the year 9999. Later means milliseconds, or an attack on somebody's date library."""
 
 REGISTERED_CLAIMS: Final = frozenset(
     {
@@ -54,7 +54,8 @@ MAX_REVOKED: Final = 1024
 long ago, and no set holds their keys."""
 
 MAX_SEQUENCE: Final = 2**53 - 1
-"""Of a key set: the largest integer that every JSON parser reads exactly (RFC 8259 section 6)."""
+"""Of a key set, and the last version of a status list: the largest integer that every JSON parser reads exactly (RFC
+8259 section 6)."""
 
 JWKS_FILE: Final = "jwks.json"
 ISSUER_METADATA_FILE: Final = "oauth-authorization-server.json"

@@ -10,8 +10,11 @@ from farseal.claims import AccessClaims, check_audience, check_lifetime, parse_a
 from farseal.compact import UnverifiedToken, check_header, take_apart
 from farseal.errors import TrustUnavailableError, VerificationError
 from farseal.jwks import KeySet, SkippedKey
+from farseal.signature import check_signature
+from farseal.status_list import StatusList, StatusListError, is_list_uri, parse_list_claims
 from farseal.trust import IssuerTrust, TrustSnapshot
-from farseal.verify import check_signature, find_issuer, find_key
+from farseal.verify import find_issuer, find_key
+from farseal.vocabulary import STATUS_LIST_TYPE
 
 T = TypeVar("T")
 
@@ -42,6 +45,8 @@ class Examination:
         at: the moment it was judged at, in seconds since the epoch.
         header, payload: as the sender wrote them, unverified; None where the token could not be taken apart.
         skipped_keys: of the given set.
+        claims: of an access token, where they are well formed.
+        status_list: where it is one, and well formed.
     """
 
     at: int
@@ -49,6 +54,8 @@ class Examination:
     payload: dict[str, Any] | None = None
     checks: list[Check] = field(default_factory=list)
     skipped_keys: tuple[SkippedKey, ...] = ()
+    claims: AccessClaims | None = None
+    status_list: StatusList | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -69,6 +76,9 @@ class Examination:
             result = check()
         except VerificationError as error:
             self.checks.append(Check(name, Verdict.REFUSED, error.code, str(error)))
+            return None
+        except StatusListError as error:
+            self.checks.append(Check(name, Verdict.REFUSED, "status_list_refused", str(error)))
             return None
         self.checks.append(Check(name, Verdict.PASSED))
         return result
@@ -103,11 +113,50 @@ def examine(
     if unverified is None:
         return examination
     examination.header, examination.payload = unverified.header, unverified.payload
+    if _is_list(unverified.header):
+        return _examine_list(examination, unverified, keys, without_keys, issuer=issuer, leeway=leeway)
     kid = examination.ask("header", lambda: check_header(unverified.header))
     _examine_issuer(examination, unverified, issuer, at)
     _examine_signature(examination, unverified, kid, keys, without_keys)
-    claims = examination.ask("claims", lambda: parse_access_claims(unverified.payload))
+    claims = examination.claims = examination.ask("claims", lambda: parse_access_claims(unverified.payload))
     _examine_claims(examination, claims, audience, leeway, at)
+    return examination
+
+
+def _is_list(header: dict[str, Any]) -> bool:
+    typ = header.get("typ")
+    return isinstance(typ, str) and typ.lower().removeprefix("application/") == STATUS_LIST_TYPE
+
+
+def _examine_list(
+    examination: Examination,
+    unverified: UnverifiedToken,
+    keys: KeySet | None,
+    without_keys: str,
+    *,
+    issuer: str | None,
+    leeway: int,
+) -> Examination:
+    """A status list, by whatever URI it gives itself. It is shown without its entries."""
+    payload = unverified.payload
+    entries, uri = payload.get("status_list"), payload.get("sub")
+    kid = examination.ask("header", lambda: check_header(unverified.header, STATUS_LIST_TYPE))
+    _examine_signature(examination, unverified, kid, keys, without_keys)
+    examination.status_list = examination.ask(
+        "list",
+        lambda: parse_list_claims(
+            payload,
+            uri if is_list_uri(uri) else "",
+            issuer=str(payload.get("iss")) if issuer is None else issuer,
+            kid=kid or "",
+            digest=b"",
+            now=examination.at,
+            leeway=leeway,
+        ),
+    )
+    if isinstance(entries, dict) and isinstance(entries.get("lst"), str):
+        told = f"({len(entries['lst'])} characters)"
+        examination.payload = payload | {"status_list": entries | {"lst": told}}
     return examination
 
 

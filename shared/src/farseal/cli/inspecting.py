@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections import Counter
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from farseal.cli.usage import Answer, UsageError
 from farseal.cli.words import relative, shown, shown_json, utc
 from farseal.clock import now
 from farseal.settings import MAX_LEEWAY_SECONDS
+from farseal.status_list import VALID, StatusList
 
 MAX_INPUT_CHARACTERS: Final = 1 << 17
 """Eight times the largest token that a verifier looks at: what is longer is refused as too large, not read on."""
@@ -36,7 +38,7 @@ def add_to(commands: Any) -> None:
     command = commands.add_parser(
         "inspect",
         help="say what a token holds, and which check would refuse it",
-        description="Say what a token holds, how long it lives, and which check of the verifier would refuse it.",
+        description="Say what a token or a status list holds, how long it lives, and which check would refuse it.",
         epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -88,6 +90,7 @@ def as_text(examination: Examination) -> list[str]:
     if examination.payload is not None:
         lines += ["claims", shown_json(examination.payload), "lifetime"]
         lines += [f"  {line}" for line in _lifetime(examination)] or ["  no times that could be read"]
+    lines += [f"  {shown(line)}" for line in _status(examination)]
     lines.append("checks")
     width = max(len(check.name) for check in examination.checks)
     for check in examination.checks:
@@ -112,6 +115,7 @@ def as_json(examination: Examination) -> dict[str, Any]:
         "header": examination.header,
         "claims": examination.payload,
         "lifetime": _lifetime(examination),
+        "status": _status(examination),
         "checks": [
             {"name": check.name, "verdict": check.verdict.value, "code": check.code, "detail": check.detail}
             for check in examination.checks
@@ -124,6 +128,10 @@ def as_json(examination: Examination) -> dict[str, Any]:
 
 def _conclusion(examination: Examination) -> str:
     decisive = examination.decisive
+    if decisive is None and examination.status_list is not None:
+        return "verdict: it would be taken, unless a later one was seen"
+    if decisive is None and examination.claims is not None and examination.claims.status is not None:
+        return "verdict: it would be honoured, unless its status list says otherwise"
     if decisive is None:
         return "verdict: it would be honoured"
     if examination.verdict is Verdict.REFUSED:
@@ -140,6 +148,29 @@ def _lifetime(examination: Examination) -> list[str]:
             verb = "expired" if claim == "exp" and moment <= examination.at else word
             lines.append(f"{verb} {relative(moment, examination.at)} ({utc(moment)})")
     return lines
+
+
+def _status(examination: Examination) -> list[str]:
+    """Which session a token is of, and where its end is published; or what a list is."""
+    claims, found = examination.claims, examination.status_list
+    lines = []
+    if claims is not None and claims.session_id is not None:
+        lines.append(f"session {claims.session_id}")
+    if claims is not None and claims.status is not None:
+        lines.append(f"status: entry {claims.status.index} of {claims.status.uri}, not looked up")
+    if found is not None:
+        version = "" if found.version is None else f", version {found.version}"
+        lines.append(f"list of {found.size} entries of {found.bits} bits, {_ended(found)} not valid{version}")
+    return lines
+
+
+def _ended(found: StatusList) -> int:
+    """How many entries are not valid; byte by byte, because there may be millions."""
+    mask = (1 << found.bits) - 1
+    return sum(
+        count * sum((byte >> place) & mask != VALID for place in range(0, 8, found.bits))
+        for byte, count in Counter(found.data).items()
+    )
 
 
 def _token(given: str) -> str:

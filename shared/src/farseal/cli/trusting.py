@@ -114,5 +114,30 @@ def _details(one: IssuerReport, at: int) -> Iterator[str]:
     if one.failure is not None:
         since = "never before" if one.last_success_at is None else f"last {relative(one.last_success_at, at)}"
         yield f"what is published cannot be had ({since}): {one.failure}"
+    yield from _status(one, at)
     if one.refused or one.failures:
         yield f"{one.refused} refused, {one.rollbacks} of them rollbacks; {one.failures} of {one.attempts} looks failed"
+
+
+def _status(one: IssuerReport, at: int) -> Iterator[str]:
+    if one.lists_origin is not None:
+        yield f"lists from {one.lists_origin}" + (", by now copies on the disk" if one.lists_from_disk else "")
+    if one.lists_in_force and one.status_stale_after is not None and one.status_refuse_after is not None:
+        stale, refused = span(one.status_stale_after), span(one.status_refuse_after)
+        yield f"status {one.status}, {one.lists_in_force} lists, stale from {stale} on, refused from {refused} on"
+    elif one.status:
+        yield f"status {one.status}, no lists"
+    for each in one.lists:
+        version = "" if each.version is None else f", version {each.version}"
+        yield f"list {each.uri}: {each.judgement}, {span(each.age)} old{version}, {each.size} entries"
+    if (more := one.lists_in_force - len(one.lists)) > 0:
+        yield f"and {more} younger lists"
+    if one.lists_refusal is not None:
+        yield f"status lists are not taken: {one.lists_refusal}"
+    if one.lists_failure is not None:
+        since = (
+            "never before" if one.lists_last_success_at is None else f"last {relative(one.lists_last_success_at, at)}"
+        )
+        yield f"status lists cannot be had ({since}): {one.lists_failure}"
+    if one.lists_refused:
+        yield f"{one.lists_refused} status lists refused, {one.lists_rollbacks} of them rollbacks"

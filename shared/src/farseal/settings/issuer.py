@@ -9,6 +9,7 @@ from farseal.claims import MAPPABLE_CLAIMS
 from farseal.environment import SettingsError
 from farseal.identifiers import issuer_identifier, resource_identifier
 from farseal.sources.address import AddressError, AddressPolicy, shown
+from farseal.status_list import StatusPolicy
 from farseal.verify import IssuerExpectations
 
 MAX_CLAIM_CHARACTERS = 256
@@ -26,6 +27,7 @@ class IssuerSettings:
         trust_url: of its key set.
         discovery: whether its own metadata is asked for the address of the key set, once at the start.
         claims: our name of a claim to the issuer's, for those of `MAPPABLE_CLAIMS` that it calls otherwise.
+        status: what its tokens must say of their status. Most issuers publish none; require it of those that do.
 
     At most one of ``trust_directory``, ``trust_url`` and ``discovery``; none where the application brings a source.
 
@@ -39,6 +41,7 @@ class IssuerSettings:
     trust_url: str | None = None
     discovery: bool = False
     claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    status: StatusPolicy = StatusPolicy.IF_PRESENT
 
     def __post_init__(self) -> None:
         if faults := tuple(self._faults()):
@@ -60,7 +63,7 @@ class IssuerSettings:
 
     def expectations(self, audience: str) -> IssuerExpectations:
         """What the verifier holds its tokens to, where ``audience`` is the one of all."""
-        return IssuerExpectations(self.audience or audience, MappingProxyType(dict(self.claims)))
+        return IssuerExpectations(self.audience or audience, MappingProxyType(dict(self.claims)), self.status)
 
     def address_fault(self, addresses: AddressPolicy) -> str | None:
         """Why its keys must not be fetched from where they are, or None."""
@@ -81,6 +84,10 @@ class IssuerSettings:
                     check(value)  # type: ignore[arg-type]  # None is no issuer, and told so
                 except ValueError as error:
                     yield f"{name}: {error}"
+        try:
+            StatusPolicy.check(self.status)
+        except ValueError as error:
+            yield f"status: {error}"
         if (self.trust_directory is not None) + (self.trust_url is not None) + self.discovery > 1:
             yield "trust_directory: must not be set together with another of trust_url and discovery"
         if self.trust_directory is not None and "\0" in str(self.trust_directory):

@@ -8,6 +8,7 @@ trust_directory = "/var/lib/farseal/auth"
 issuer = "https://login.example.org/tenant"
 audience = "api://notes"
 trust_url = "https://login.example.org/tenant/keys"
+status = "require"
 [issuer.claims]
 scope = "scp"
 """
@@ -23,6 +24,7 @@ from farseal.environment.variables import MAX_FILE_CHARACTERS, read_text
 from farseal.identifiers import quotable
 from farseal.settings.issuer import IssuerSettings
 from farseal.sources.address import AddressPolicy
+from farseal.status_list import StatusPolicy
 
 _TYPES: Final[Mapping[str, tuple[type, str]]] = {
     "issuer": (str, "a text"),
@@ -31,6 +33,7 @@ _TYPES: Final[Mapping[str, tuple[type, str]]] = {
     "trust_url": (str, "a text"),
     "discovery": (bool, "true or false"),
     "claims": (dict, "a table"),
+    "status": (str, f"one of {', '.join(StatusPolicy)}"),
 }
 
 
@@ -108,6 +111,12 @@ def _issuer(table: object) -> IssuerSettings | tuple[str, ...]:
             # It would be the directory in which the service happens to be started.
             faults.append("trust_directory: must not be empty")
         values["trust_directory"] = Path(values["trust_directory"])
+    if "status" in values:
+        try:
+            values["status"] = StatusPolicy(values["status"])
+        except ValueError:
+            faults.append(f"status: must be {_TYPES['status'][1]}")
+            del values["status"]
     try:
         # With another name in place of a missing or mistyped one, so that the rest of its faults are told as well.
         made = IssuerSettings(**({"issuer": "https://issuer.invalid"} | values))

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from farseal.environment import SettingsError, boolean, csv, path, rule, seconds, setting, url
+from farseal.environment import SettingsError, boolean, choice, csv, path, rule, seconds, setting, url
 from farseal.identifiers import issuer_identifier
 from farseal.settings.issuer import IssuerSettings
 from farseal.settings.issuers_file import read_issuers, repeated
 from farseal.sources.address import AddressError, AddressPolicy
+from farseal.status_list import StatusPolicy
 
 PREFIX: Final = "FARSEAL_"
 
@@ -20,6 +21,11 @@ ORIGINS: Final = ("trust_directory", "trust_url", "trust_discovery", "issuers_fi
 """Exactly one says where the documents are."""
 
 _FETCHING: Final = ("trust_snapshot_directory", "trust_ca_file", "trust_http_hosts")
+
+
+def status_policy(value: str) -> StatusPolicy:
+    """One of the words of a `StatusPolicy`."""
+    return StatusPolicy(choice(*StatusPolicy)(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,12 @@ class OriginSettings:
         unit="path of a TOML file",
         default=None,
         parse=path,
+    )
+    status: StatusPolicy = setting(
+        "Whether tokens must say where their revocation is published; of several issuers each has its own in the file",
+        unit="require, if_present or off",
+        default=StatusPolicy.REQUIRE,
+        parse=status_policy,
     )
     trust_snapshot_directory: Path | None = setting(
         "Where to keep a copy of what was fetched, for a start while the issuer is down",
@@ -96,6 +108,12 @@ class OriginSettings:
             yield "ISSUER: must not be set beside several issuers, each of which has its name there"
         if not several and self.issuer is None:
             yield "ISSUER: is not set: Issuer whose tokens are taken, as in iss [URL]"
+
+    @rule("status", "issuers_file", "issuers")
+    def status_of_one(self) -> Iterator[str]:
+        """What is said of one issuer is not said of several."""
+        if self.status is not StatusPolicy.REQUIRE and (self.issuers_file is not None or self.issuers):
+            yield "STATUS: must not be set beside several issuers, each of which has its status there"
 
     @rule(*ORIGINS, "issuers")
     def one_origin(self) -> Iterator[str]:
@@ -163,6 +181,7 @@ def issuers_of(settings: OriginSettings) -> tuple[IssuerSettings, ...]:
             trust_directory=settings.trust_directory,
             trust_url=settings.trust_url,
             discovery=settings.trust_discovery,
+            status=settings.status,
         ),
     )
 

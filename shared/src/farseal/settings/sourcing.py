@@ -8,7 +8,8 @@ from farseal.settings.trust import TrustSettings
 from farseal.sources import DirectoryWorker, Sources, TrustKeeper, Worker
 from farseal.sources.http import HttpWorker
 from farseal.sources.options import HttpOptions
-from farseal.sources.schedule import Schedule
+from farseal.sources.schedule import ListSchedule, Schedule
+from farseal.status_list import StatusPolicy
 
 
 def source_of(settings: TrustSettings, *, clock: Clock = now) -> Sources:
@@ -24,21 +25,25 @@ def source_of(settings: TrustSettings, *, clock: Clock = now) -> Sources:
         if origin is None
     ]:
         raise SettingsError(faults)
-    keeper = TrustKeeper({issuer: origin or "" for issuer, origin in origins.items()}, settings.limits)
+    keeper = TrustKeeper(
+        {issuer: origin or "" for issuer, origin in origins.items()}, settings.limits, settings.status_limits
+    )
     return Sources(keeper, [_worker(one, keeper, settings, clock) for one in settings.trusted], clock=clock)
 
 
 def _worker(one: IssuerSettings, keeper: TrustKeeper, settings: TrustSettings, clock: Clock) -> Worker:
     if one.trust_directory is not None:
         return DirectoryWorker(keeper, one.issuer, one.trust_directory, clock=clock)
-    return HttpWorker(keeper, one.issuer, one.trust_url, _options(settings), limits=settings.limits, clock=clock)
+    options = _options(settings, one.status)
+    return HttpWorker(keeper, one.issuer, one.trust_url, options, limits=settings.limits, clock=clock)
 
 
-def _options(settings: TrustSettings) -> HttpOptions:
+def _options(settings: TrustSettings, status: StatusPolicy) -> HttpOptions:
     floor, ceiling = settings.refresh_floor_seconds, settings.refresh_ceiling_seconds
     usual = min(max(Schedule().usual, floor), ceiling)
     return HttpOptions(
         schedule=Schedule(floor=floor, ceiling=ceiling, usual=usual),
+        lists=None if status is StatusPolicy.OFF else ListSchedule.every(settings.status_refresh_seconds),
         addresses=addresses(settings.trust_http_hosts),
         ca_file=settings.trust_ca_file,
         snapshot_directory=settings.trust_snapshot_directory,

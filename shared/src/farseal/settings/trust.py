@@ -12,8 +12,9 @@ from farseal.environment.variables import gather, read_text
 from farseal.identifiers import issuer_identifier, quotable, resource_identifier
 from farseal.settings.issuer import IssuerSettings
 from farseal.settings.issuers_file import read_issuers
-from farseal.settings.origins import ORIGINS, PREFIX, OriginSettings, addresses, issuers_of
-from farseal.trust import AgeLimits
+from farseal.settings.origins import LONGEST_REFRESH_SECONDS, ORIGINS, PREFIX, OriginSettings, addresses, issuers_of
+from farseal.status_list import StatusPolicy
+from farseal.trust import AgeLimits, StatusLimits
 from farseal.verify import Expectations
 
 MAX_LEEWAY_SECONDS: Final = 300
@@ -50,6 +51,21 @@ class TrustSettings(OriginSettings):
     )
     refuse_after_seconds: int = setting(
         "Age of the documents from which every token gets 503", unit="seconds", default=86_400, parse=seconds(1)
+    )
+    status_stale_after_seconds: int = setting(
+        "Age of a status list from which a warning is logged", unit="seconds", default=300, parse=seconds(1)
+    )
+    status_refuse_after_seconds: int = setting(
+        "Age of a status list from which the tokens that name it get 503",
+        unit="seconds",
+        default=3600,
+        parse=seconds(1),
+    )
+    status_refresh_seconds: int = setting(
+        "Time between two fetches of status lists, where they do not ask for more: a logout is known within it",
+        unit="seconds",
+        default=5,
+        parse=seconds(1, LONGEST_REFRESH_SECONDS),
     )
     access_rules_file: Path | None = setting("File of access rules", unit="path", default=None, parse=path)
     jwks_uri: str | None = setting(
@@ -108,6 +124,24 @@ class TrustSettings(OriginSettings):
         if self.refuse_after_seconds <= self.stale_after_seconds:
             yield f"REFUSE_AFTER_SECONDS: must be more than {PREFIX}STALE_AFTER_SECONDS ({self.stale_after_seconds})"
 
+    @rule("status_stale_after_seconds", "status_refuse_after_seconds")
+    def status_ages(self) -> Iterator[str]:
+        """Status lists are warned about before they are refused."""
+        if self.status_refuse_after_seconds <= self.status_stale_after_seconds:
+            stale_after = f"{PREFIX}STATUS_STALE_AFTER_SECONDS ({self.status_stale_after_seconds})"
+            yield f"STATUS_REFUSE_AFTER_SECONDS: must be more than {stale_after}"
+
+    @rule("status_refresh_seconds", "status_refuse_after_seconds")
+    def status_refreshed_in_time(self) -> Iterator[str]:
+        """Status lists are looked for again before they are refused for their age."""
+        if self.status_refresh_seconds >= self.status_refuse_after_seconds:
+            yield f"STATUS_REFRESH_SECONDS: must be less than {PREFIX}STATUS_REFUSE_AFTER_SECONDS"
+
+    @property
+    def status_limits(self) -> StatusLimits:
+        """Of the age of status lists."""
+        return StatusLimits(self.status_stale_after_seconds, self.status_refuse_after_seconds)
+
     @property
     def limits(self) -> AgeLimits:
         """Of the documents' age."""
@@ -121,10 +155,17 @@ class TrustSettings(OriginSettings):
             frozenset(one.issuer for one in self.trusted),
             leeway=self.leeway_seconds,
             of_issuers=MappingProxyType(
-                {one.issuer: one.expectations(self.audience) for one in self.trusted if one.audience or one.claims}
+                {
+                    one.issuer: one.expectations(self.audience)
+                    for one in self.trusted
+                    if one.audience or one.claims or one.status is not self.status
+                }
             ),
+            status=self.status,
         )
 
+
+_STATUS_SECONDS: Final = ("status_stale_after_seconds", "status_refresh_seconds")
 
 _CHECKS: Final[Mapping[str, Any]] = {
     "issuer": issuer_identifier,
@@ -142,8 +183,12 @@ def _unfit(values: Mapping[str, Any]) -> Iterator[str]:
                 check(values[name])
             except ValueError as error:
                 yield f"{PREFIX}{name.upper()}: {error}"
+    try:
+        StatusPolicy.check(values["status"])
+    except ValueError as error:
+        yield f"{PREFIX}STATUS: {error}"
     if not 0 <= values["leeway_seconds"] <= MAX_LEEWAY_SECONDS:
         yield f"{PREFIX}LEEWAY_SECONDS: must be whole seconds, 0 to {MAX_LEEWAY_SECONDS}"
-    for name in ("stale_after_seconds", "refresh_floor_seconds", "refresh_ceiling_seconds"):
+    for name in ("stale_after_seconds", "refresh_floor_seconds", "refresh_ceiling_seconds", *_STATUS_SECONDS):
         if values[name] < 1:
             yield f"{PREFIX}{name.upper()}: must be whole seconds, 1 or more"

@@ -6,20 +6,24 @@ from farseal.sources.file import DirectorySource, DirectoryWorker
 from farseal.sources.http import HttpWorker
 from farseal.sources.http_source import HttpSource
 from farseal.sources.keeper import TrustKeeper
+from farseal.sources.lists import FoundLists
 from farseal.sources.options import HttpOptions
-from farseal.sources.schedule import Schedule
+from farseal.sources.schedule import ListSchedule, Schedule
 from farseal.sources.several import Sources
-from farseal.sources.source import IssuerStatus, SourceStatus, TrustSource, Worker, WorkerState
+from farseal.sources.source import IssuerStatus, ListsStatus, SourceStatus, TrustSource, Worker, WorkerState
 
 __all__ = [
     "AddressError",
     "AddressPolicy",
     "DirectorySource",
     "DirectoryWorker",
+    "FoundLists",
     "HttpOptions",
     "HttpSource",
     "HttpWorker",
     "IssuerStatus",
+    "ListSchedule",
+    "ListsStatus",
     "Schedule",
     "SourceStatus",
     "Sources",

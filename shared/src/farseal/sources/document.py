@@ -10,6 +10,9 @@ from farseal.errors import FarsealError
 MAX_DOCUMENT_BYTES: Final = 1 << 20
 """1 MiB, as much as the strict JSON parser takes."""
 
+SETTLED_SECONDS: Final = 2
+"""A file changed this lately is read again although it looks the same: the clocks of file systems are coarse."""
+
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -54,7 +57,12 @@ def fingerprint(name: str, directory: int) -> Fingerprint | str:
     return Fingerprint(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def read_document(name: str, directory: int) -> Document:
+def is_settled(seen: Fingerprint | str, at: int) -> bool:
+    """Whether a file that looks the same at another look has the same content."""
+    return isinstance(seen, str) or at - max(seen.modified_ns, seen.changed_ns) / 1e9 >= SETTLED_SECONDS
+
+
+def read_document(name: str, directory: int, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Document:
     """The file, whole.
 
     Opened without blocking and looked at before it is read, so that a FIFO or a device in its place is an error and not
@@ -74,14 +82,14 @@ def read_document(name: str, directory: int) -> Document:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise DocumentError(f"{name}: not a regular file")
-        content = _read(descriptor, MAX_DOCUMENT_BYTES + 1)
+        content = _read(descriptor, max_bytes + 1)
         after = os.fstat(descriptor)
     except OSError as error:
         raise DocumentError(f"{name}: {reason(error)}") from None
     finally:
         os.close(descriptor)
-    if len(content) > MAX_DOCUMENT_BYTES:
-        raise DocumentError(f"{name}: larger than {MAX_DOCUMENT_BYTES} bytes")
+    if len(content) > max_bytes:
+        raise DocumentError(f"{name}: larger than {max_bytes} bytes")
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
         raise DocumentError(f"{name}: it was being written")
     return Document(content, int(after.st_mtime))

@@ -4,6 +4,9 @@ A change is in force within a second, whichever way it came: a file renamed into
 directory itself replaced. File system events make it quick where there are any; a look every half second makes it
 certain, because volumes shared between containers and network mounts often send none.
 
+Status lists come the same way, and are judged by the keys in force: each by itself, so that one that is broken is no
+other's trouble.
+
 What is there replaces what is trusted only when it is whole and has at least one usable key. Anything else (a file half
 written, emptied, broken, gone, unreadable, of another issuer, dated past the hard limit) leaves the last good set in
 force, is logged and counted, and stays readable in `status`. The set kept so goes on ageing, and `AgeLimits` decide how
@@ -24,10 +27,12 @@ from watchfiles import awatch
 
 from farseal.clock import Clock, now
 from farseal.sources.keeper import Moment, TrustKeeper
+from farseal.sources.lists_reading import ListsReader
 from farseal.sources.reading import Reading, read_directory
 from farseal.sources.several import Sources
 from farseal.sources.source import WorkerState
-from farseal.trust import AgeLimits
+from farseal.trust import AgeLimits, StatusLimits
+from farseal.vocabulary import STATUS_DIRECTORY
 
 POLL_SECONDS: Final = 0.5
 """Half of the second within which a change must be in force."""
@@ -52,8 +57,8 @@ class DirectoryWorker:
         keeper: to be fed.
         issuer: whose documents they are. A metadata document or a key set that names another condemns the whole
             directory.
-        directory: holds ``jwks.json``, and ``oauth-authorization-server.json`` where the publisher writes it. It
-            need not exist yet.
+        directory: holds ``jwks.json``, and where the publisher writes them ``oauth-authorization-server.json``,
+            ``status-lists.json`` and the directory ``status``. It need not exist yet.
         clock: seconds since the epoch.
         poll_seconds: between two looks.
     """
@@ -78,6 +83,7 @@ class DirectoryWorker:
         # A thread of its own: the loop's are shared with whatever the application does in threads, and waits for it.
         self._reader: ThreadPoolExecutor | None = None
         self._last: Reading | None = None
+        self._lists = ListsReader(directory, issuer)
         self._looking_since: float | None = None
         self._hinted_at = 0.0
         self._state = WorkerState(str(directory))
@@ -158,6 +164,7 @@ class DirectoryWorker:
             try:
                 async for _ in awatch(
                     self.directory,
+                    *(() if self._lists.folder is None else (self.directory / STATUS_DIRECTORY,)),
                     watch_filter=None,
                     recursive=False,
                     debounce=100,
@@ -183,16 +190,25 @@ class DirectoryWorker:
             before,
             self._keeper.digest(self.issuer),
         )
-        at = self._clock()
-        self._state = replace(self._state, last_success_at=at, next_at=at + ceil(self._poll_seconds), failure=None)
         if reading is None:
             self._keeper.learn(self.issuer, None, self._moment())
-            return
-        self._last = reading
-        if before is not None and before.look.directory != reading.look.directory:
+        else:
+            self._last = reading
+            if before is not None and before.look.directory != reading.look.directory:
+                self._moved.set()
+            changed = before is None or before.look != reading.look
+            self._keeper.learn(self.issuer, reading.outcome, self._moment(), changed=changed)
+        await self._refresh_lists()
+        at = self._clock()
+        self._state = replace(self._state, last_success_at=at, next_at=at + ceil(self._poll_seconds), failure=None)
+
+    async def _refresh_lists(self) -> None:
+        """The status lists, by the keys that are in force by now."""
+        folder, trust = self._lists.folder, self._keeper.snapshot.issuers.get(self.issuer)
+        found = await asyncio.get_running_loop().run_in_executor(self._reader, self._lists.look, trust, self._clock())
+        if folder != self._lists.folder:
             self._moved.set()
-        changed = before is None or before.look != reading.look
-        self._keeper.learn(self.issuer, reading.outcome, self._moment(), changed=changed)
+        self._keeper.learn_lists(self.issuer, found, self._moment())
 
     def _moment(self) -> Moment:
         return Moment(self._clock(), time.monotonic())
@@ -206,6 +222,7 @@ class DirectorySource(Sources):
         limits: of the age. A set counts as published when its ``jwks.json`` was last modified; once it was seen so
             dated, an older date on the same keys does not make them older. A file from the future counts from the
             moment it was found.
+        status_limits: of the age of status lists, since they were issued.
     """
 
     def __init__(
@@ -214,10 +231,11 @@ class DirectorySource(Sources):
         issuer: str,
         limits: AgeLimits = AgeLimits(),  # noqa: B008 - frozen
         *,
+        status_limits: StatusLimits = StatusLimits(),  # noqa: B008 - frozen
         clock: Clock = now,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        keeper = TrustKeeper({issuer: str(directory)}, limits)
+        keeper = TrustKeeper({issuer: str(directory)}, limits, status_limits)
         worker = DirectoryWorker(keeper, issuer, directory, clock=clock, poll_seconds=poll_seconds)
         super().__init__(keeper, (worker,), clock=clock)
         self.directory = directory

@@ -6,13 +6,15 @@ logged and counted, and stays readable in `TrustKeeper.status`.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import inf
 from types import MappingProxyType
 from typing import Final
 
 from farseal.jwks import KeySet
+from farseal.sources.lists import FoundLists, IssuerLists
 from farseal.sources.source import NO_WORKERS, IssuerStatus, SourceStatus, WorkerState
-from farseal.trust import AgeLimits, IssuerTrust, Judgement, TrustSnapshot
+from farseal.trust import AgeLimits, IssuerTrust, Judgement, StatusLimits, TrustSnapshot
 from farseal.vocabulary import JWKS_FILE
 
 REMINDER_SECONDS: Final = 60
@@ -73,6 +75,8 @@ class _Memory:
     refused: int = 0
     rollbacks: int = 0
     reminded_at: float = 0.0
+    lists: IssuerLists = field(default_factory=IssuerLists)
+    lists_reminded_at: float = -inf
 
 
 class TrustKeeper:
@@ -86,11 +90,18 @@ class TrustKeeper:
     Args:
         origins: where the documents of each issuer are, in words for the log.
         limits: of the age, for every issuer.
+        status_limits: of the age of status lists, for every issuer.
     """
 
-    def __init__(self, origins: Mapping[str, str], limits: AgeLimits) -> None:
+    def __init__(
+        self,
+        origins: Mapping[str, str],
+        limits: AgeLimits,
+        status_limits: StatusLimits = StatusLimits(),  # noqa: B008 - frozen
+    ) -> None:
         self.snapshot = TrustSnapshot()
         self._limits = limits
+        self._status_limits = status_limits
         self._memories = {issuer: _Memory(origin) for issuer, origin in origins.items()}
         self._loads = 0
         self._clock_offset = 0.0
@@ -98,6 +109,11 @@ class TrustKeeper:
     def digest(self, issuer: str) -> bytes:
         """Of the key set in force; empty where there is none."""
         return self._memories[issuer].digest
+
+    def lists(self, issuer: str) -> Mapping[str, bytes]:
+        """The SHA-256 of the document of each status list in force, by URI."""
+        trust = self.snapshot.issuers.get(issuer)
+        return {} if trust is None else {uri: one.digest for uri, one in trust.lists.items()}
 
     def status(self, now: int, workers: Mapping[str, WorkerState] = NO_WORKERS) -> SourceStatus:
         """How it is doing at ``now``, in seconds since the epoch, with the states of those that feed it."""
@@ -111,7 +127,10 @@ class TrustKeeper:
             ages=MappingProxyType({name: trust.age(now) for name, trust in self.snapshot.issuers.items()}),
             rollbacks=sum(memory.rollbacks for memory in memories.values()),
             issuers=MappingProxyType(
-                {name: IssuerStatus(one.refused, one.refusal, one.rollbacks) for name, one in memories.items()}
+                {
+                    name: IssuerStatus(one.refused, one.refusal, one.rollbacks, one.lists.status())
+                    for name, one in memories.items()
+                }
             ),
             workers=workers,
         )
@@ -131,8 +150,8 @@ class TrustKeeper:
             dated, published_at = self._memories[issuer].dated, trust.published_at
             if published_at < dated:
                 published_at = min(dated, published_at + jump)
-            if (published_at := min(published_at, at.now)) != trust.published_at:
-                self._age(replace(trust, published_at=published_at))
+            lists = self._memories[issuer].lists.dated_again(trust.lists, jump, at.now)
+            self._age(replace(trust, published_at=min(published_at, at.now), lists=lists))
 
     def learn(self, issuer: str, outcome: Found | Refused | None, at: Moment, *, changed: bool = True) -> None:
         """Take what was found of an issuer into force, or keep what is, and say why.
@@ -166,6 +185,41 @@ class TrustKeeper:
             self._renew(issuer, outcome.dated, at.now)
         else:
             self._replace(issuer, outcome, outcome.keys, at.now)
+
+    def learn_lists(self, issuer: str, found: FoundLists | Refused | None, at: Moment) -> None:
+        """Take the status lists of an issuer into force, or keep those that are, and say why.
+
+        The snapshot is another afterwards, and its generation the same: no verdict on a signature changes.
+
+        Args:
+            issuer: one of those that the keeper was made for.
+            found: refused where the index cannot be read, None where nothing has changed since the last time. An
+                issuer without an index has no lists.
+            at: when it was found.
+        """
+        memory, trust = self._memories[issuer], self.snapshot.issuers.get(issuer)
+        before = memory.lists.refusal
+        if isinstance(found, Refused):
+            memory.lists.refuse_index(found.reason)
+        elif found is not None:
+            lists = memory.lists.learn(found, trust, at.now)
+            if trust is not None and lists != trust.lists:
+                if lists.keys() != trust.lists.keys():
+                    _log.info("%d status lists of %s, %d before", len(lists), issuer, len(trust.lists))
+                trust = replace(trust, lists=lists)
+                self._age(trust)
+        self._watch_lists(issuer, trust, at, known=before == memory.lists.refusal)
+
+    def _watch_lists(self, issuer: str, trust: IssuerTrust | None, at: Moment, *, known: bool) -> None:
+        memory = self._memories[issuer]
+        faults = [] if memory.lists.refusal is None else [f"not taken: {memory.lists.refusal}"]
+        limits = self._status_limits
+        if trust is not None and any(limits.judge(one, at.now) is not Judgement.USE for one in trust.lists.values()):
+            faults.append(f"older than {limits.warn_after} s, refused from {limits.refuse_after} s")
+        if not faults or (known and at.uptime - memory.lists_reminded_at < REMINDER_SECONDS):
+            return
+        memory.lists_reminded_at = at.uptime
+        _log.warning("status lists of %s in %s: %s", issuer, memory.origin, "; ".join(faults))
 
     def _rollback(self, issuer: str, keys: KeySet) -> str | None:
         """Why a set goes back behind the one in force by its number, or None.
@@ -202,7 +256,9 @@ class TrustKeeper:
         if keys.keys and not too_old:
             return None
         if trust is not None and (withdrawn := (keys.revoked & trust.keys.keys()) - trust.revoked):
-            self.snapshot = self.snapshot.with_issuer(replace(trust, revoked=trust.revoked | withdrawn))
+            revoked = trust.revoked | withdrawn
+            lists = self._memories[issuer].lists.without_withdrawn(trust.lists, revoked)
+            self.snapshot = self.snapshot.with_issuer(replace(trust, revoked=revoked, lists=lists))
             _log.warning("generation %d: %d keys of %s are revoked", self.snapshot.generation, len(withdrawn), issuer)
         if too_old:
             return f"{JWKS_FILE}: dated past the limit of {self._limits.refuse_after} s"
@@ -227,6 +283,7 @@ class TrustKeeper:
         memory = self._memories[issuer]
         memory.digest, memory.dated = found.digest, found.dated
         self._loads += 1
+        before = self.snapshot.issuers.get(issuer)
         self.snapshot = self.snapshot.with_issuer(
             IssuerTrust(
                 issuer=issuer,
@@ -236,6 +293,8 @@ class TrustKeeper:
                 skipped=keys.skipped,
                 revoked=keys.revoked,
                 sequence=keys.sequence,
+                lists=memory.lists.without_withdrawn({} if before is None else before.lists, keys.revoked),
+                status_limits=self._status_limits,
             )
         )
         _log.info("generation %d: %d keys of %s", self.snapshot.generation, len(keys.keys), issuer)

@@ -5,7 +5,6 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from farseal.encoding import EncodingError, parse_json_object
 from farseal.errors import FarsealError
@@ -16,14 +15,12 @@ from farseal.sources.document import (
     DocumentMissingError,
     Fingerprint,
     fingerprint,
+    is_settled,
     read_document,
     reason,
 )
 from farseal.sources.keeper import Found, Refused
 from farseal.vocabulary import ISSUER_METADATA_FILE, JWKS_FILE
-
-SETTLED_SECONDS: Final = 2
-"""A file changed this lately is read again although it looks the same: the clocks of file systems are coarse."""
 
 
 class DirectoryRefusedError(FarsealError):
@@ -40,10 +37,7 @@ class Look:
 
     def settled(self, at: int) -> bool:
         """Whether another look that equals this one means equal contents."""
-        return all(
-            isinstance(seen, str) or at - max(seen.modified_ns, seen.changed_ns) / 1e9 >= SETTLED_SECONDS
-            for seen in (self.jwks, self.metadata)
-        )
+        return all(is_settled(seen, at) for seen in (self.jwks, self.metadata))
 
 
 @dataclass(frozen=True, slots=True)

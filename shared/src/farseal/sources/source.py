@@ -22,6 +22,7 @@ class WorkerState:
         failures: those that came to no end.
         failure: why the last one did not; None after one that did. Quotes nothing that was received.
         from_disk: whether what is in force came from a copy on the disk, and not yet from its origin.
+        lists: the same of the looks for status lists; None where those are found by the same looks, or not looked for.
     """
 
     origin: str
@@ -32,6 +33,7 @@ class WorkerState:
     failures: int = 0
     failure: str | None = None
     from_disk: bool = False
+    lists: "WorkerState | None" = None
 
 
 class Worker(Protocol):
@@ -61,7 +63,7 @@ class Worker(Protocol):
         ...
 
     def hint(self) -> None:
-        """Somebody met a kid that is unknown: look sooner, as far as the worker's own bounds allow.
+        """Somebody met a kid or a status list that is unknown: look sooner, as far as the worker's own bounds allow.
 
         Called on the way of a request, with whatever kids strangers write: never blocks, awaits, raises or queues, and
         however often it is called, the looks that follow are bounded. Before `start` and after `stop` it does nothing.
@@ -74,6 +76,23 @@ class Worker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ListsStatus:
+    """What became of the status lists of one issuer.
+
+    Args:
+        taken: how often a list was taken into force.
+        refused: how often what was found was not taken, and the list before it kept.
+        rollbacks: how many of the refused were older than the latest that was seen, or another under its version.
+        refusal: why what is there now is not taken; None while all is well.
+    """
+
+    taken: int = 0
+    refused: int = 0
+    rollbacks: int = 0
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class IssuerStatus:
     """What became of the documents of one issuer.
 
@@ -81,11 +100,13 @@ class IssuerStatus:
         refused: how often what was found was not taken, and the set before it kept.
         refusal: why what is there now is not taken; None while all is well.
         rollbacks: how many of the refused were older than the set in force, or another under its number.
+        lists: what became of its status lists.
     """
 
     refused: int = 0
     refusal: str | None = None
     rollbacks: int = 0
+    lists: ListsStatus = ListsStatus()
 
 
 NO_ISSUERS: Final[Mapping[str, IssuerStatus]] = MappingProxyType({})
@@ -142,7 +163,7 @@ class TrustSource(Protocol):
         ...
 
     def hint(self, issuer: str) -> None:
-        """A token of this issuer names a key that is not known: it may be worth a look before the next one is due.
+        """A token of this issuer names a key or a status list that is not known: it may be worth an early look.
 
         Called on the way of a request: never blocks, awaits or raises. Strangers can bring it about as often as they
         like, so what follows from it must be bounded.

@@ -71,7 +71,7 @@ def setup(
         settings: whose tokens are taken, for what.
         rules: access rules, parsed or as text; None takes ``settings.access_rules_file``, or no rules at all.
         clock: seconds since the epoch.
-        readiness: told ``trust`` while there is no issuer whose keys can be relied on, and as a warning ``documents``
+        readiness: told ``trust`` while there is no issuer whose tokens can be judged, and as a warning ``documents``
             while what is published by one of them is not taken, cannot be fetched, or has fallen behind.
         source: where trust comes from; what ``settings`` describe unless given.
 

@@ -23,6 +23,7 @@ from farseal.problems import problem
 from farseal.settings import TrustSettings
 from farseal.sources import SourceStatus, TrustSource
 from farseal.sources.report import TrustReport, report
+from farseal.status_list import StatusPolicy
 from farseal.trust import Judgement
 from farseal.verify import Verifier
 from farseal.vocabulary import RESOURCE_METADATA_PATH
@@ -104,10 +105,14 @@ class Guard:
 
     def report(self) -> TrustReport:
         """What is trusted now."""
-        return report(self.source.snapshot, self.source.status(), self._issuers, now=self._clock())
+        policies = {issuer: self._verifier.expectations.status_of(issuer) for issuer in self._issuers}
+        return report(self.source.snapshot, self.source.status(), policies, now=self._clock())
 
     async def unready(self) -> str | None:
         """Why no token at all can be judged, or None.
+
+        An issuer whose tokens must name a status list can be judged while there is one that may be relied on: without
+        any, each of them gets 503.
 
         One issuer that can be judged keeps the service ready: those who come with its tokens must not be turned away
         for the trouble of another, which is shown as a warning.
@@ -137,10 +142,16 @@ class Guard:
         if worker is not None and worker.failure is not None:
             yield f"what is published cannot be had: {worker.failure}"
         trust = self.source.snapshot.issuers.get(issuer)
+        if its is not None and its.lists.refusal is not None:
+            yield f"status lists are not taken: {its.lists.refusal}"
+        if worker is not None and worker.lists is not None and worker.lists.failure is not None:
+            yield f"status lists cannot be had: {worker.lists.failure}"
         if trust is not None and trust.judge(at) is not Judgement.USE:
             yield f"the keys of the issuer are older than {trust.limits.warn_after} s"
         elif trust is None and len(self._issuers) > 1:
             yield "no keys of the issuer have been read"
+        if trust is not None and trust.lists and trust.judge_lists(at) is not Judgement.USE:
+            yield f"status lists of the issuer are older than {trust.status_limits.warn_after} s"
 
     def _unusable(self, issuer: str, at: int) -> str | None:
         trust = self.source.snapshot.issuers.get(issuer)
@@ -148,6 +159,12 @@ class Guard:
             return "no keys of the issuer have been read"
         if trust.judge(at) is Judgement.REFUSE:
             return "the keys of the issuer are older than their limit"
+        # Only where every token must name one: elsewhere those without are judged as ever.
+        required = self._verifier.expectations.status_of(issuer) is StatusPolicy.REQUIRE
+        if required and trust.judge_lists(at) is Judgement.REFUSE:
+            if not trust.lists:
+                return "no status list of the issuer has been read"
+            return "the status lists of the issuer are older than their limit"
         return None
 
     def _of(self, issuer: str, words: str) -> str:
