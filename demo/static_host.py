@@ -3,9 +3,9 @@
 Run as a program, by path: ``python -P static_host.py DIRECTORY --host HOST --port PORT --max-age SECONDS``. It knows a
 folder and nothing of the auth server that writes there, nor of who reads.
 
-Whole files only, and only those directly in the folder: no listing, no ranges, no name that begins with a dot (a
-publisher's temporary files do), no link. A file is opened once and judged by what was opened, so that a rename under
-its feet gives either document and never a mixture.
+Whole files only, and only those directly in the folder or in its one folder of status lists: no listing, no ranges, no
+name that begins with a dot (a publisher's temporary files do), no link. A file is opened once and judged by what was
+opened, so that a rename under its feet gives either document and never a mixture.
 
 Exit status: 0 after SIGTERM or SIGINT, 1 when the address cannot be had.
 """
@@ -19,20 +19,32 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from aiohttp import ETag, web
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+STATUS: Final = "status"
+"""The one folder in the folder. Its files are status lists."""
+LIST_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}\.jwt")
 MOST_BYTES: Final = 1 << 20
 """Of a file; what is larger is no published document. The largest key set that a verifier takes is far below."""
-MEDIA_TYPES: Final = {"jwks.json": "application/jwk-set+json", ".json": "application/json"}
+MOST_LIST_BYTES: Final = 4 << 20
+"""Of a status list: as much as a verifier takes."""
+MEDIA_TYPES: Final = {
+    "jwks.json": "application/jwk-set+json",
+    ".json": "application/json",
+    ".jwt": "application/statuslist+jwt",
+}
 """By the whole name, then by its suffix; everything else is bytes."""
+LISTS_MAX_AGE_SECONDS: Final = 1
+"""Of the status lists and their index, at most: who is logged out must not be held by caches."""
+LISTS_INDEX: Final = "status-lists.json"
 DIRECTORY: Final = web.AppKey("directory", Path)
 MAX_AGE: Final = web.AppKey("max_age", int)
 
@@ -51,20 +63,35 @@ class Found:
         return base64.urlsafe_b64encode(hashlib.sha256(self.body).digest()[:16]).rstrip(b"=").decode()
 
 
-def find(directory: Path, name: str) -> Found | None:
-    """Read a file of the folder; None for whatever is none, or not to be given away."""
-    if NAME.fullmatch(name) is None:
+def find(directory: Path, name: str, *, within: str | None = None) -> Found | None:
+    """Read a file of the folder, or of the folder ``within`` it; None for what is none, or not to be given away."""
+    if (NAME if within is None else LIST_NAME).fullmatch(name) is None:
         return None
-    with contextlib.suppress(OSError), open(directory / name, "rb", opener=_open) as file:
+    most = MOST_BYTES if within is None else MOST_LIST_BYTES
+    with contextlib.suppress(OSError), _folder(directory, within) as folder, _open(name, folder) as file:
         seen = os.fstat(file.fileno())
-        if stat.S_ISREG(seen.st_mode) and seen.st_size <= MOST_BYTES:
-            return Found(file.read(MOST_BYTES), datetime.fromtimestamp(int(seen.st_mtime), UTC))
+        if stat.S_ISREG(seen.st_mode) and seen.st_size <= most:
+            return Found(file.read(most), datetime.fromtimestamp(int(seen.st_mtime), UTC))
     return None
 
 
-def _open(path: str, flags: int) -> int:
+@contextlib.contextmanager
+def _folder(directory: Path, within: str | None) -> Iterator[int]:
+    """Hold the folder, or the one in it if that is no link out of it."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    folder = os.open(directory, flags)
+    try:
+        if within is not None:
+            outer, folder = folder, os.open(within, flags | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(outer)
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _open(name: str, folder: int) -> BinaryIO:
     """Open a file, no link, and without waiting for the other end of a pipe."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    return os.fdopen(os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb")
 
 
 def is_current(request: web.BaseRequest, found: Found) -> bool:
@@ -77,16 +104,22 @@ def is_current(request: web.BaseRequest, found: Found) -> bool:
 
 async def get(request: web.Request) -> web.Response:
     """GET and HEAD of one file. A 304 carries the validators too: the date may be newer than the client's."""
-    found = await asyncio.to_thread(find, request.app[DIRECTORY], request.match_info["name"])
+    name, within = request.match_info["name"], request.match_info.get("within")
+    found = await asyncio.to_thread(find, request.app[DIRECTORY], name, within=within)
     if found is None:
         raise web.HTTPNotFound(text="no such document\n")
     response = web.Response(status=304) if is_current(request, found) else web.Response(body=found.body)
     if response.status == 200:
-        response.content_type = media_type(request.match_info["name"])
-    response.headers["Cache-Control"] = f"public, max-age={request.app[MAX_AGE]}"
+        response.content_type = media_type(name)
+    response.headers["Cache-Control"] = f"public, max-age={max_age(name, within, request.app[MAX_AGE])}"
     response.headers["Last-Modified"] = format_datetime(found.modified, usegmt=True)
     response.etag = ETag(found.etag)
     return response
+
+
+def max_age(name: str, within: str | None, usual: int) -> int:
+    """Tell for how many seconds caches may keep a file."""
+    return usual if within is None and name != LISTS_INDEX else min(usual, LISTS_MAX_AGE_SECONDS)
 
 
 def media_type(name: str) -> str:
@@ -99,12 +132,13 @@ def application(directory: Path, *, max_age: int) -> web.Application:
 
     Args:
         directory: of the files.
-        max_age: seconds for which caches may keep an answer.
+        max_age: seconds for which caches may keep an answer; status lists and their index at most a second.
     """
     app = web.Application(client_max_size=1024)
     app[DIRECTORY] = directory
     app[MAX_AGE] = max_age
     app.router.add_get("/{name}", get)
+    app.router.add_get(f"/{{within:{STATUS}}}/{{name}}", get)
     return app
 
 

@@ -19,6 +19,11 @@ from demo.processes import Guarded, bare_environment
 from demo.services import Addresses
 from demo.services import static_host as described_host
 from demo.state import State
+from farseal import clock
+from farseal.errors import TokenRevokedError
+from farseal.sources import HttpOptions, HttpSource, ListSchedule
+from farseal.verify import Expectations, Verifier
+from tests.support.tokens import ISSUER, NOTES, Issuer
 
 BODY = b'{"keys":[]}'
 DATED = 1_800_000_000
@@ -95,6 +100,59 @@ async def test_a_change_is_seen_at_once(client: TestClient, directory: Path) -> 
     assert (answer.status, await answer.read()) == (200, b"{}")
 
 
+async def test_status_lists_and_their_index_are_served_and_not_cached_for_long(
+    aiohttp_client: Clients, directory: Path
+) -> None:
+    """By their media types, with validators, and for a second at most, whatever caches may do with the keys."""
+    (directory / "status").mkdir()
+    (directory / "status" / "1a.jwt").write_bytes(b"a.b.c")
+    (directory / "status-lists.json").write_bytes(b"{}")
+    client = await aiohttp_client(static_host.application(directory, max_age=60))
+    for path, body, kind, cache in (
+        ("/jwks.json", BODY, "application/jwk-set+json", "public, max-age=60"),
+        ("/status-lists.json", b"{}", "application/json", "public, max-age=1"),
+        ("/status/1a.jwt", b"a.b.c", "application/statuslist+jwt", "public, max-age=1"),
+    ):
+        answer = await client.get(path)
+        assert (answer.status, await answer.read()) == (200, body)
+        assert (answer.headers["Content-Type"], answer.headers["Cache-Control"]) == (kind, cache)
+        again = await client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+        assert (again.status, again.headers["Cache-Control"]) == (304, cache)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/status", "/status/", "/status/.x.jwt.1.tmp", "/status/absent.jwt", "/status/notes.txt", "/status/deep/a.jwt",
+     "/status/..%2fjwks.json", "/status/%2e%2e%2fjwks.json", "/status/link.jwt", "/status/pipe.jwt",
+     "/status/large.jwt", "/sub/a.jwt"],
+)  # fmt: skip
+async def test_of_the_folder_of_lists_only_lists_are_given(client: TestClient, directory: Path, path: str) -> None:
+    """One level of the one folder, and whole files of theirs."""
+    status = directory / "status"
+    for folder in (status, status / "deep", directory / "sub"):
+        folder.mkdir()
+        (folder / "a.jwt").write_text("inner")
+    (directory.parent / "kek.jwt").write_text("secret")
+    (status / ".x.jwt.1.tmp").write_text("half")
+    (status / "notes.txt").write_text("notes")
+    (status / "link.jwt").symlink_to(directory.parent / "kek.jwt")
+    os.mkfifo(status / "pipe.jwt")
+    with (status / "large.jwt").open("wb") as file:
+        file.truncate(static_host.MOST_LIST_BYTES + 1)
+    answer = await client.get(path)
+    assert answer.status == 404
+    assert b"secret" not in await answer.read()
+    assert (await client.get("/status/a.jwt")).status == 200
+
+
+async def test_a_folder_of_lists_that_is_a_link_leads_nowhere(client: TestClient, directory: Path) -> None:
+    """Out of the published folder there is nothing to be given away."""
+    (directory.parent / "private").mkdir()
+    (directory.parent / "private" / "a.jwt").write_text("secret")
+    (directory / "status").symlink_to(directory.parent / "private")
+    assert (await client.get("/status/a.jwt")).status == 404
+
+
 @pytest.mark.parametrize(
     "path",
     ["/", "/.jwks.json.1.tmp", "/absent.json", "/sub", "/sub/inner.json", "/link.json", "/pipe", "/%2e%2e/kek",
@@ -122,6 +180,28 @@ async def test_only_reading_is_offered(client: TestClient) -> None:
     assert (await client.get("/jwks.json", headers={"Range": "bytes=0-3"})).status == 200
     for method in ("POST", "PUT", "DELETE"):
         assert (await client.request(method, "/jwks.json")).status == 405
+
+
+async def test_a_logout_in_the_folder_reaches_a_verifier_that_asks_this_host(
+    aiohttp_client: Clients, directory: Path
+) -> None:
+    """Keys, index and lists from one folder over HTTP; what changed is in force a ttl and a second later at most."""
+    issuer = Issuer(clock.now())
+    issuer.publish_lists(issuer.publish(directory), {issuer.list_uri: issuer.status_list(ttl=1)})
+    client = await aiohttp_client(static_host.application(directory, max_age=1))
+    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER})))
+    token = issuer.mint(status=issuer.status(5))
+    options = HttpOptions(lists=ListSchedule(refresh=1))
+    async with HttpSource(str(client.make_url("/jwks.json")), ISSUER, options=options) as source:
+        verifier.verify(token, source.snapshot, now=clock.now())
+        issuer.publish_lists(directory, {issuer.list_uri: issuer.status_list([5], ttl=1)})
+        async with asyncio.timeout(2):
+            while True:
+                try:
+                    verifier.verify(token, source.snapshot, now=clock.now())
+                except TokenRevokedError:
+                    break
+                await asyncio.sleep(0.01)
 
 
 async def test_the_process_of_the_demo_serves_the_published_folder(tmp_path: Path, free_base_port: int) -> None:

@@ -33,6 +33,7 @@ class Server:
         self.sent = 0
         self.paths: list[str] = []
         self.fields: dict[str, str] = {}
+        self.by_path: dict[str, list[int]] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -43,6 +44,7 @@ class Server:
             head = await reader.readuntil(b"\r\n\r\n")
             self.requests += 1
             self.paths = [*self.paths[-50:], line.split()[1].decode()]
+            self.by_path.setdefault(self.paths[-1], [0, 0])[0] += 1
             fields = dict(part.split(b": ", 1) for part in head.lower().split(b"\r\n") if b": " in part)
             self.fields = {name.decode(): value.decode() for name, value in fields.items()}
             self.conditional += b"if-none-match" in fields or b"if-modified-since" in fields
@@ -56,13 +58,14 @@ class Server:
         asked = json.loads(line.removeprefix(b"DIRECT "))
         figures = {
             "requests": self.requests, "conditional": self.conditional, "sent": self.sent, "paths": self.paths,
-            "fields": self.fields,
+            "fields": self.fields, "by_path": self.by_path,
         }  # fmt: skip
         if asked:
             self.behaviour = asked
             self.requests = self.conditional = self.sent = 0
             self.paths = []
             self.fields = {}
+            self.by_path = {}
         await self.send(writer, json.dumps(figures).encode() + b"\n", count=False)
 
     async def send(self, writer: asyncio.StreamWriter, data: bytes, *, count: bool = True) -> None:
@@ -71,15 +74,24 @@ class Server:
         self.sent += len(data) if count else 0
 
     async def answer(self, fields: dict[bytes, bytes], writer: asyncio.StreamWriter) -> None:
-        """A well-formed answer; 304 to a condition that holds, unless told to lie. By path, where told so."""
-        said = self.behaviour
+        """A well-formed answer; 304 to a condition that holds, unless told to lie. By path, where told so.
+
+        A path may have another mode, or ``replicas`` that take turns.
+        """
+        said, path = self.behaviour, self.paths[-1]
         if "by_path" in said:
-            said = said["by_path"].get(self.paths[-1], {"status": 404})
+            said = said["by_path"].get(path, {"status": 404})
+        if "replicas" in said:
+            said = said["replicas"][self.by_path[path][0] % len(said["replicas"])]
+        if said.get("mode", "answer") != "answer":
+            await getattr(self, said["mode"])(fields, writer)
+            return
         body = base64.b64decode(said.get("body", ""))
         headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:16]}"'} | said.get("headers", {})
         status = said.get("status", 200)
         if status == 200 and fields.get(b"if-none-match") == str(headers["ETag"]).encode():
             status, body = 304, b""
+            self.by_path.setdefault(path, [0, 0])[1] += 1
             headers |= said.get("on_304", {})
         headers = {"Content-Length": len(body)} | headers
         if status == 304:
@@ -202,7 +214,10 @@ class HostileIssuer:
         return self.behave("answer", **answered(body, status, **said))
 
     def figures(self) -> dict[str, Any]:
-        """Since the last behaviour: requests, how many were conditional, bytes sent, paths; fields of the last."""
+        """Since the last behaviour: requests, how many were conditional, bytes sent, paths; fields of the last.
+
+        ``by_path`` has for each path how many requests there were, and how many were answered by 304.
+        """
         return self._direct({})
 
     def _direct(self, said: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from farseal.sources import HttpOptions, Schedule, Timeouts, TrustSource
+from farseal.status_list import StatusPolicy
 from farseal.verify import Expectations, Verifier
 from tests.support.tokens import ISSUER, NOTES, Issuer, jwk
 
@@ -16,10 +17,10 @@ GOOD = Issuer(NOW, kid="first")
 NEXT = Issuer(NOW, kid="second")
 FIRST = jwk(GOOD.key, "first")
 
-OPTIONS = HttpOptions(schedule=Schedule(floor=0.05, ceiling=0.2))
+OPTIONS = HttpOptions(schedule=Schedule(floor=0.05, ceiling=0.2), lists=None)
 IMPATIENT = replace(OPTIONS, timeouts=Timeouts(connect=1.0, head=0.4, chunk=0.4, whole=0.8))
 """For servers that never come to an end; a busy machine may make it miss an honest answer, and take the next."""
-SLOW = HttpOptions(schedule=Schedule(floor=60, ceiling=60))
+SLOW = HttpOptions(schedule=Schedule(floor=60, ceiling=60), lists=None)
 """Looks once, and then only where something else than time makes it."""
 
 BLOCKED_SECONDS = 0.05
@@ -55,7 +56,7 @@ async def honest_requests(source: TrustSource, issuer: Issuer = GOOD) -> AsyncIt
     Gives the processor seconds that the loop's thread took between two of them, which other processes cannot spoil.
     """
     token = issuer.mint()
-    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER})))
+    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF))
     spans: list[float] = []
 
     async def ask() -> None:

@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from farseal.errors import KeyUnknownError, TrustUnavailableError
-from farseal.sources import HttpSource, Schedule, disk, shelf
-from farseal.sources.disk import Copy, CopyError, file_name, read_copy, write_copy
+from farseal.sources import HttpSource, Schedule, own_files, shelf
+from farseal.sources.disk import Copy, file_name, read_copy, write_copy
+from farseal.sources.own_files import CopyError
+from farseal.status_list import StatusPolicy
 from farseal.trust import AgeLimits
 from farseal.verify import Expectations, Verifier
 from farseal.vocabulary import MAX_SEQUENCE
@@ -30,7 +32,7 @@ OURS = GOOD.jwks(issuer=ISSUER, sequence=5)
 DOWN = "http://127.0.0.1:9/jwks.json"
 LIMIT = 86_400
 COPY = Copy(ISSUER, DOWN, NOW - 100, NOW - 50, '"e"', "Tue, 24 Nov 2026 00:00:00 GMT", OURS)
-VERIFIER = Verifier(Expectations(NOTES, frozenset({ISSUER})))
+VERIFIER = Verifier(Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF))
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +207,7 @@ async def test_a_full_disk_leaves_the_copy_before(copies, monkeypatch) -> None:
     def full(_descriptor: int, _data: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(disk.os, "write", full)
+    monkeypatch.setattr(own_files.os, "write", full)
     with pytest.raises(CopyError, match="no space left"):
         write_copy(copies, replace(COPY, body=b"{}"))
     monkeypatch.undo()
@@ -297,7 +299,7 @@ def test_a_copy_of_another_user_is_refused(copies, monkeypatch) -> None:
     file = copies / file_name(ISSUER)
     if os.geteuid() == 0:
         os.chown(file, 12_345, -1)
-    monkeypatch.setattr(disk.os, "geteuid", lambda: 54_321)
+    monkeypatch.setattr(own_files.os, "geteuid", lambda: 54_321)
     with pytest.raises(CopyError, match="owned by another user"):
         read_copy(copies, ISSUER, NOW, LIMIT)
     if os.getuid() == 0:

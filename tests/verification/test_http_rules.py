@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farseal.sources import AddressError, AddressPolicy, Schedule
+from farseal.sources import AddressError, AddressPolicy, ListSchedule, Schedule
 from farseal.sources.bucket import TokenBucket
 from farseal.sources.freshness import MAX_DELTA_SECONDS, delta_seconds, http_date, max_age, retry_after
 
@@ -279,3 +279,50 @@ def test_bounds_that_contradict_are_refused(floor, ceiling) -> None:
     """A fault of a setting, told when it is made."""
     with pytest.raises(ValueError, match="must hold"):
         Schedule(floor, ceiling)
+
+
+@pytest.mark.parametrize(
+    ("ttls", "interval"),
+    [
+        pytest.param([], 5, id="no-lists"),
+        pytest.param([None, None], 5, id="no-ttl"),
+        pytest.param([60, 20, None], 20, id="the-shortest"),
+        pytest.param([1, 60], 5, id="shorter-than-the-refresh"),
+        pytest.param([86_400], 300, id="longer-than-the-ceiling"),
+    ],
+)
+def test_lists_are_looked_for_as_often_as_the_shortest_ttl_asks(ttls, interval) -> None:
+    """Within what the operator allows, whatever a signed list says."""
+    assert ListSchedule().interval(ttls) == interval
+
+
+@given(
+    refresh=st.floats(0.5, 60),
+    ttl=st.none() | st.integers(1, 10**6),
+    spent=st.floats(0, 100),
+    chance=st.floats(0, 1, exclude_max=True),
+)
+def test_a_wait_for_lists_is_never_longer_than_the_interval(refresh, ttl, spent, chance) -> None:
+    """Nor much shorter at rest; and after a look that took longer than that there is a rest all the same."""
+    schedule = ListSchedule.every(refresh)
+    interval = schedule.interval([ttl])
+    wait = schedule.regular(interval, spent, chance)
+    assert interval * 0.1 <= wait <= interval
+    assert wait + spent <= interval or wait == pytest.approx(interval * 0.1)
+    assert schedule.regular(interval, 0, chance) >= interval * 0.9
+
+
+@given(failures=st.integers(1, 1000), retry=st.none() | st.integers(0, 10**9), chance=st.floats(0, 1, exclude_max=True))
+def test_the_back_off_of_lists_stays_short(failures, retry, chance) -> None:
+    """An end of the trouble is known within ten seconds, or the interval of the lists where that is longer."""
+    assert ListSchedule().after_failures(5).back_off(failures, retry, chance) <= 10
+    assert ListSchedule().after_failures(60).back_off(failures, retry, chance) <= 60
+    assert 5 <= ListSchedule().while_absent(failures, chance) <= 60
+
+
+def test_waits_for_lists_that_cannot_be_held_are_refused() -> None:
+    """A refresh that is longer than a ceiling is a mistake of whoever wrote it; `every` makes none."""
+    for changes in ({"refresh": 0}, {"refresh": 301}, {"back_off": 4}, {"absent": 4}):
+        with pytest.raises(ValueError, match="must hold"):
+            ListSchedule(**changes)
+    assert ListSchedule.every(3600).interval([5]) == 3600

@@ -16,6 +16,7 @@ from farseal.sources import HttpOptions, HttpSource, HttpWorker, Schedule, Sourc
 from farseal.sources.disk import Copy
 from farseal.sources.fetch import Answer, Validators
 from farseal.sources.held import Held
+from farseal.status_list import StatusPolicy
 from farseal.trust import AgeLimits, Judgement
 from farseal.verify import Expectations, Verifier
 from tests.support.tokens import ISSUER, NOTES, Issuer, b64, compact_json
@@ -101,7 +102,9 @@ async def test_an_issuer_that_is_down_is_no_error_of_a_start(server) -> None:
         assert time.monotonic() - began >= 0.2
         assert kids(source) == set()
         with pytest.raises(TrustUnavailableError):
-            Verifier(Expectations(NOTES, frozenset({ISSUER}))).verify(GOOD.mint(), source.snapshot, now=NOW)
+            Verifier(Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF)).verify(
+                GOOD.mint(), source.snapshot, now=NOW
+            )
         await until(lambda: source.status().workers[ISSUER].failure)
         server.answer(OURS)
         await until(lambda: kids(source) == {"first"})
@@ -161,7 +164,7 @@ async def test_an_odd_etag_is_not_repeated(server, etag, repeated) -> None:
 async def test_the_next_look_is_when_the_answer_is_no_longer_fresh(server, headers, earliest, latest) -> None:
     """Within the operator's bounds, and spread by a tenth so that verifiers started together do not stay together."""
     server.answer(FOREIGN, headers=headers)
-    options = HttpOptions(schedule=Schedule(5, 300))
+    options = HttpOptions(schedule=Schedule(5, 300), lists=None)
     async with HttpSource(server.url, ISSUER, options=options, clock=lambda: NOW) as source:
         next_at = source.status().workers[ISSUER].next_at
         assert next_at is not None
@@ -282,7 +285,7 @@ async def test_an_issuer_down_for_long_is_fresh_then_stale_then_503_and_recovers
     """Each limit holds to the second, and the first good answer ends it."""
     clock = SetClock()
     limits = AgeLimits(warn_after=900, refuse_after=86_400)
-    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER})))
+    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF))
     token = Issuer(NOW, kid="first").mint(exp=NOW + 200_000)
     server.answer(FOREIGN)
     options = replace(OPTIONS, hint_burst=50)
@@ -320,7 +323,9 @@ async def test_a_clock_that_is_set_has_the_issuer_asked_at_once(server, body, ju
         await until(lambda: server.figures()["requests"] >= 2)
         await until(lambda: source.status().workers[ISSUER].last_success_at == clock())
         token = Issuer(clock(), kid="first").mint()
-        Verifier(Expectations(NOTES, frozenset({ISSUER}))).verify(token, source.snapshot, now=clock())
+        Verifier(Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF)).verify(
+            token, source.snapshot, now=clock()
+        )
 
 
 async def test_a_clock_that_is_set_again_and_again_is_no_way_around_the_bucket(server) -> None:
@@ -363,7 +368,7 @@ async def test_a_hint_before_the_start_and_after_the_end_is_nothing(server) -> N
 async def test_a_hundred_thousand_random_kids_cost_a_few_fetches(server) -> None:
     """The bucket's few, whatever the kids; and honest tokens need no luck meanwhile."""
     server.answer(OURS)
-    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER})))
+    verifier = Verifier(Expectations(NOTES, frozenset({ISSUER}), status=StatusPolicy.OFF))
     good = GOOD.mint()
     body = good.split(".", 1)[1]
     chance = random.Random(7)
@@ -426,7 +431,7 @@ async def test_of_two_issuers_a_hostile_one_is_no_trouble_of_the_other(server) -
             HttpWorker(keeper, ISSUER, server.url, OPTIONS, clock=lambda: NOW),
             HttpWorker(keeper, OTHER, hostile.url, IMPATIENT, clock=lambda: NOW),
         ]
-        verifier = Verifier(Expectations(NOTES, frozenset({ISSUER, OTHER})))
+        verifier = Verifier(Expectations(NOTES, frozenset({ISSUER, OTHER}), status=StatusPolicy.OFF))
         async with Sources(keeper, workers, clock=lambda: NOW) as source, honest_requests(source):
             await until(lambda: OTHER in source.snapshot.issuers)
             for mode in ("endless_body", "slow_head", "garbage", "endless_head", "reset"):

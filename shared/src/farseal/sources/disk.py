@@ -5,10 +5,6 @@ issuer, whole, not from the future, not past the hard limit, and written by nobo
 """
 
 import hashlib
-import os
-import secrets
-import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from farseal.encoding import EncodingError, parse_json_object
-from farseal.errors import FarsealError
-from farseal.sources.document import MAX_DOCUMENT_BYTES, reason
+from farseal.sources.document import MAX_DOCUMENT_BYTES
+from farseal.sources.own_files import CopyError, put, remove, sweep, take
 
 FORMAT: Final = 1
 """Another one is not read: the next good fetch writes ours over it."""
@@ -27,16 +23,6 @@ MAX_HEAD_BYTES: Final = 16_384
 
 FUTURE_SECONDS: Final = 300
 """A copy dated later than this from now is refused: either clock is wrong, and its age cannot be told."""
-
-ABANDONED_SECONDS: Final = 3600
-"""After which a file that was never renamed into place is what a killed process left."""
-
-_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | os.O_NOFOLLOW
-_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-
-
-class CopyError(FarsealError):
-    """The copy cannot be used, or not written. The message names the fault, and nothing that is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +69,7 @@ def write_copy(directory: Path, copy: Copy) -> None:
         "last_modified": copy.last_modified,
     }
     content = msgspec.json.encode(head) + b"\n" + copy.body
-    name = file_name(copy.issuer)
-    temporary = f".{name}.{secrets.token_hex(8)}"
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            _write(temporary, hashlib.sha256(content).hexdigest().encode() + b"\n" + content, folder)
-            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
-        except OSError:
-            with suppress(OSError):
-                os.unlink(temporary, dir_fd=folder)
-            raise
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise CopyError(reason(error)) from None
+    put(directory, file_name(copy.issuer), hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
 def read_copy(directory: Path, issuer: str, now: int, limit: int) -> Copy | None:
@@ -114,8 +84,8 @@ def read_copy(directory: Path, issuer: str, now: int, limit: int) -> Copy | None
     Raises:
         CopyError: there is one, and it must not be used.
     """
-    _sweep(directory, issuer, now)
-    content = _read(directory / file_name(issuer))
+    sweep(directory, file_name(issuer), now)
+    content = take(directory, file_name(issuer), MAX_DOCUMENT_BYTES + MAX_HEAD_BYTES)
     if content is None:
         return None
     digest, _, content = content.partition(b"\n")
@@ -147,51 +117,4 @@ def remove_copy(directory: Path, issuer: str) -> None:
     Raises:
         CopyError: it stays.
     """
-    try:
-        (directory / file_name(issuer)).unlink(missing_ok=True)
-    except OSError as error:
-        raise CopyError(reason(error)) from None
-
-
-def _write(name: str, content: bytes, folder: int) -> None:
-    descriptor = os.open(name, _WRITE, 0o600, dir_fd=folder)
-    try:
-        left = memoryview(content)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read(path: Path) -> bytes | None:
-    limit = MAX_DOCUMENT_BYTES + MAX_HEAD_BYTES
-    try:
-        descriptor = os.open(path, _READ)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CopyError(reason(error)) from None
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise CopyError("not a regular file")
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise CopyError("writable by others")
-        if found.st_uid not in (0, os.geteuid()):
-            raise CopyError("owned by another user")
-        if found.st_size > limit:
-            raise CopyError("too large")
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            return file.read(limit)
-    except OSError as error:
-        raise CopyError(reason(error)) from None
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(directory: Path, issuer: str, now: int) -> None:
-    with suppress(OSError):
-        for path in directory.glob(f".{file_name(issuer)}.*"):
-            if now - path.stat().st_mtime > ABANDONED_SECONDS:
-                path.unlink()
+    remove(directory, file_name(issuer))

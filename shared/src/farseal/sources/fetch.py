@@ -1,4 +1,4 @@
-"""One GET of one small document, bounded in every direction, from a server that may be hostile.
+"""One GET of one document, bounded in every direction, from a server that may be hostile.
 
 No redirects, cookies, compression, credentials or proxies: each leads somewhere that the address does not say. A
 connection serves one request, so that a name that moves is followed, and certificates that were withdrawn are met.
@@ -23,8 +23,13 @@ from farseal.sources.resolver import ThreadResolver
 MAX_ETAG_CHARACTERS: Final = 512
 """A longer one is not repeated in requests."""
 
+LIST_TYPES: Final = "application/statuslist+jwt, */*;q=0.1"
+"""``Accept`` of a status list (Token Status List section 8.1)."""
+
+JSON_TYPES: Final = "application/jwk-set+json, application/json;q=0.9, */*;q=0.1"
+"""``Accept`` of what is JSON."""
+
 _HEADERS: Final = {
-    "Accept": "application/jwk-set+json, application/json;q=0.9, */*;q=0.1",
     "Accept-Encoding": "identity",
     "User-Agent": "farseal",
 }
@@ -50,12 +55,14 @@ class Timeouts:
 class FetchError(FarsealError):
     """There is no answer to be used. The message is for people, and quotes nothing that was received.
 
-    ``retry_after`` is in seconds; None where the server did not ask for it.
+    ``retry_after`` is in seconds; None where the server did not ask for it. ``status`` is that of an answer that was
+    whole and no 200; None where there was none.
     """
 
-    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: int | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,11 @@ class Validators:
         """The fields of a request that asks for the document only if it is another (RFC 9110 section 13.1)."""
         fields = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
         return {name: value for name, value in fields.items() if value is not None}
+
+    def may_be(self, named: "Validators") -> bool:
+        """Whether a 304 that names these is of this document, and not of another by its ``ETag`` (section 8.8.3.2)."""
+        own, other = self.etag, named.etag
+        return own is None or other is None or own.removeprefix("W/") == other.removeprefix("W/")
 
 
 UNCONDITIONAL: Final = Validators()
@@ -94,16 +106,29 @@ class Answer:
 
 
 class Fetcher:
-    """Makes bounded requests, one after the other.
+    """Makes bounded requests.
 
     Args:
         threads: for names and certificates.
         clock: seconds since the epoch.
         ca_file: PEM certificates to trust in place of the system's. Read for each request: it may be renewed.
         timeouts: of each request.
+        accept: the media types to ask for, as a field of the request.
+        max_bytes: of a document; one of more is no answer.
     """
 
-    def __init__(self, threads: Executor, clock: Clock, ca_file: Path | None, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        threads: Executor,
+        clock: Clock,
+        ca_file: Path | None,
+        timeouts: Timeouts,
+        *,
+        accept: str = JSON_TYPES,
+        max_bytes: int = MAX_DOCUMENT_BYTES,
+    ) -> None:
+        self._accept = accept
+        self._max_bytes = max_bytes
         self._threads = threads
         self._clock = clock
         self._ca_file = ca_file
@@ -138,7 +163,7 @@ class Fetcher:
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_read=self._timeouts.chunk),
-                headers=_HEADERS,
+                headers=_HEADERS | {"Accept": self._accept},
                 auto_decompress=False,
                 trust_env=False,
                 trace_configs=[phase.trace()],
@@ -160,11 +185,12 @@ class Fetcher:
             raise FetchError(
                 f"it answers {response.status}",
                 retry_after=retry_after(headers.get("Retry-After"), self._clock()),
+                status=response.status,
             )
         elif any(coding.strip().lower() not in ("", "identity") for coding in headers.getall("Content-Encoding", ())):
             raise FetchError("its answer is compressed, which was not asked for")
         else:
-            body = await _read(response)
+            body = await _read(response, self._max_bytes)
         modified = http_date(headers.get("Last-Modified"))
         etag = headers.get("ETag")
         return Answer(
@@ -211,14 +237,14 @@ class _Phase:
         }[self._name]
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    too_large = FetchError(f"its answer is larger than {MAX_DOCUMENT_BYTES} bytes")
-    if (response.content_length or 0) > MAX_DOCUMENT_BYTES:
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    too_large = FetchError(f"its answer is larger than {most} bytes")
+    if (response.content_length or 0) > most:
         raise too_large
     content = bytearray()
     async for chunk in response.content.iter_chunked(1 << 16):
         content += chunk
-        if len(content) > MAX_DOCUMENT_BYTES:
+        if len(content) > most:
             raise too_large
     return bytes(content)
 

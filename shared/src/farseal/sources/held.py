@@ -44,8 +44,7 @@ class Held:
 
     def is_meant_by(self, answer: Answer) -> bool:
         """Whether a 304 is of this document, and not of another by its ``ETag`` (RFC 9110 section 8.8.3.2, weakly)."""
-        named, own = answer.validators.etag, self.copy.etag
-        return named is None or own is None or named.removeprefix("W/") == own.removeprefix("W/")
+        return self.validators.may_be(answer.validators)
 
     def leaves_open(self, answer: Answer) -> bool:
         """Whether this 304 hides the age: some servers leave ``Last-Modified`` out of it where there is an ``ETag``."""

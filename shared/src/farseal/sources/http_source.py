@@ -6,17 +6,18 @@ from farseal.sources.http import HttpWorker
 from farseal.sources.keeper import TrustKeeper
 from farseal.sources.options import HttpOptions
 from farseal.sources.several import Sources
-from farseal.trust import AgeLimits
+from farseal.trust import AgeLimits, StatusLimits
 
 
 class HttpSource(Sources):
-    """Keeps a snapshot of one issuer, fetched in the background.
+    """Keeps a snapshot of one issuer and its status lists, fetched in the background.
 
     Args:
         url: of the key set; None asks the issuer's metadata for it, once.
         issuer: whose keys they are.
         limits: of the age.
         options: of the fetching.
+        status_limits: of the age of status lists, since they were issued.
         clock: seconds since the epoch.
 
     Raises:
@@ -30,14 +31,16 @@ class HttpSource(Sources):
         limits: AgeLimits = AgeLimits(),  # noqa: B008 - frozen
         options: HttpOptions = HttpOptions(),  # noqa: B008 - frozen
         *,
+        status_limits: StatusLimits = StatusLimits(),  # noqa: B008 - frozen
         clock: Clock = now,
     ) -> None:
         self.issuer = issuer
-        keeper = TrustKeeper({issuer: f"the metadata of {issuer}" if url is None else shown(url)}, limits)
+        origin = f"the metadata of {issuer}" if url is None else shown(url)
+        keeper = TrustKeeper({issuer: origin}, limits, status_limits)
         self._worker = HttpWorker(keeper, issuer, url, options, limits=limits, clock=clock)
         super().__init__(keeper, (self._worker,), clock=clock)
 
     @property
     def disk_failures(self) -> int:
-        """How often the disk copy could not be kept."""
+        """How often a disk copy could not be kept."""
         return self._worker.disk_failures

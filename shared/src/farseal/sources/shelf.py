@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from farseal.sources.disk import Copy, CopyError, read_copy, remove_copy, write_copy
+from farseal.sources.disk import Copy, read_copy, remove_copy, write_copy
 from farseal.sources.keeper import REMINDER_SECONDS
+from farseal.sources.own_files import CopyError
 
 RENEWAL_SECONDS: Final = 60
 """A copy of the same keys is written again when its age is younger by this: a minute more is all a crash can cost."""
