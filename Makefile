@@ -61,17 +61,20 @@ fmt: $(VENV)/.dev ## format and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## measure verification next to plain PyJWT
+bench: $(VENV)/.dev ## measure verification next to plain PyJWT, status lists, and logouts on the demo's stack
 	$(BIN)/python -m benchmarks
 
-# Of the soak: how long, how many requests in a second (0 for all that are answered), replicas, 0 for no control.
+# Of the soak: how long, how many requests in a second (0 for all that are answered), replicas, sessions of people at
+# a time, 0 for no control.
 SECONDS ?= 60
 RATE ?= 0
 REPLICAS ?= 3
+SESSIONS ?= 20
 CONTROL ?= 1
 
-soak: $(VENV)/.dev ## kill replicas and rotate keys under load: SECONDS, RATE, REPLICAS, CONTROL=0
-	@SOAK_SECONDS=$(SECONDS) SOAK_RATE=$(RATE) SOAK_REPLICAS=$(REPLICAS) SOAK_CONTROL=$(CONTROL) $(BIN)/python -m soak
+soak: $(VENV)/.dev ## kill replicas, rotate keys, end sessions under load: SECONDS, RATE, REPLICAS, SESSIONS, CONTROL=0
+	@SOAK_SECONDS=$(SECONDS) SOAK_RATE=$(RATE) SOAK_REPLICAS=$(REPLICAS) SOAK_SESSIONS=$(SESSIONS) \
+	SOAK_CONTROL=$(CONTROL) $(BIN)/python -m soak
 
 lock: $(UV) ## take the newest allowed versions into requirements/*.txt
 	@sh scripts/lock.sh

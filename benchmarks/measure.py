@@ -45,8 +45,8 @@ def alternate(contenders: Mapping[str, Callable[[], int]], *, rounds: int) -> di
     return {name: Figure(statistics.median(taken), min(taken), max(taken)) for name, taken in samples.items()}
 
 
-def show_progress(done: int, total: int) -> None:
+def show_progress(done: int, total: int, *, what: str = "round") -> None:
     """A counter on standard error, on a terminal only: the table on standard output stays clean."""
     if sys.stderr.isatty():
         end = "\r" if done < total else "\r\033[K"
-        print(f"round {done} of {total}", end=end, file=sys.stderr, flush=True)
+        print(f"{what} {done} of {total}", end=end, file=sys.stderr, flush=True)

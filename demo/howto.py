@@ -1,7 +1,7 @@
 """The lines a visitor can paste into another terminal."""
 
 from demo.seed import PASSWORDS
-from demo.services import Addresses
+from demo.services import HTTP_BOUND_SECONDS, Addresses
 from demo.state import State
 
 
@@ -25,6 +25,13 @@ bob is no analyst, so the last one is refused:
 
   {login.format(people["bob"])}
   {curl} {addresses.reports}/reports/org
+
+He logs out, and servers that were not told refuse his token:
+
+  curl -sw '%{{http_code}}\\n' -X POST -H "Authorization: Bearer $TOKEN" {addresses.issuer}/api/logout
+  sleep {HTTP_BOUND_SECONDS:.0f}
+  {curl} {addresses.notes}/notes
+  {curl} {addresses.reports}/reports/mine
 
 People: {", ".join(people.values())}. Logs: {state.logs}
 Ctrl-C stops everything."""

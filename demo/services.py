@@ -25,6 +25,14 @@ STATIC_HOST: Final = "static_host"
 STATIC_MAX_AGE_SECONDS: Final = 1
 POLL_SECONDS: Final = 1
 """How often resource_b asks the static host: the least that the library allows."""
+STATUS_TTL_SECONDS: Final = 1
+"""How often resource_b looks for sessions that have ended: the least that is allowed, where a deployment takes 5."""
+DIRECTORY_BOUND_SECONDS: Final = 1.0
+"""From the end of a session to its refusal at whoever reads the folder."""
+HTTP_BOUND_SECONDS: Final = STATUS_TTL_SECONDS + 1.0
+"""The same at whoever polls: one ttl, and a second for the publication and for the look itself."""
+REFRESH_GRACE_SECONDS: Final = 2
+"""For which a used refresh token leads to its successor. Whole seconds are compared: this is one at the very least."""
 RSA_BITS: Final = 3072
 """The auth server's own default: keys that may live past 2030."""
 
@@ -38,10 +46,14 @@ ROTATION_POLICY: Final[Mapping[str, str]] = {
     "SIGNING_LEASE_SECONDS": "10",
     "MAX_TOKEN_SECONDS": "600",
     "REFRESH_SECONDS": "0.2",
+    "STATUS_TTL_SECONDS": str(STATUS_TTL_SECONDS),
+    "STATUS_LIST_SECONDS": "600",
+    "REFRESH_GRACE_SECONDS": str(REFRESH_GRACE_SECONDS),
 }
 """The policy's own sums with small summands, so that a rotation can be watched: a key is announced for 2 x (1 s poll +
 1 s skew + 1 s publication) before it signs, where a deployment takes a day. No cache lies between the static host and
-resource_b. When to rotate is left to the operator's commands."""
+resource_b. When to rotate is left to the operator's commands. Sessions end everywhere within two seconds, and a thief
+need not wait long until he is told from a second tab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +185,7 @@ def resource_b(addresses: Addresses, state: State, *, log_level: str = "info") -
         "FARSEAL_TRUST_SNAPSHOT_DIRECTORY": str(state.snapshot),
         "FARSEAL_REFRESH_FLOOR_SECONDS": str(POLL_SECONDS),
         "FARSEAL_REFRESH_CEILING_SECONDS": str(POLL_SECONDS),
+        "FARSEAL_STATUS_REFRESH_SECONDS": str(STATUS_TTL_SECONDS),
         "RESOURCE_B_NOTES_URL": addresses.notes,
         "RESOURCE_B_LOG_LEVEL": log_level,
     }

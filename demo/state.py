@@ -102,7 +102,7 @@ class State:
         """
         with writable(self.root):
             for directory in (self.published, self.snapshot):
-                for file in directory.iterdir():
+                for file in directory.rglob("*"):  # status lists are in a folder of their own
                     if file.is_file():
                         file.unlink()
 

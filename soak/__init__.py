@@ -1,4 +1,4 @@
-"""`make soak`: replicas are killed and keys rotate again and again, under load, for as long as one likes.
+"""`make soak`: replicas are killed, keys rotate and sessions end, under load, for as long as one likes.
 
 The stack is the demo's, with several replicas of the auth server and rotation left to them. It is no test of the suite:
 it takes a minute at least, and what it finds is rare.

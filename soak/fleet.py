@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Final
 
 from demo.services import (
+    HOST,
     LEEWAY_SECONDS,
     OPS_OFFSET,
     POLL_SECONDS,
+    STATUS_TTL_SECONDS,
     Addresses,
     Service,
     auth_server,
@@ -43,6 +45,11 @@ def policy(rotation_seconds: int) -> dict[str, str]:
         "MAX_TOKEN_SECONDS": str(TOKEN_SECONDS),
         "REFRESH_SECONDS": "0.2",
         "RSA_BITS": "2048",
+        "STATUS_TTL_SECONDS": str(STATUS_TTL_SECONDS),
+        # No longer than a token: the key that signed a list is kept for as long.
+        "STATUS_LIST_SECONDS": str(TOKEN_SECONDS),
+        # People seem to come from addresses of their own: one address would be taken for a list of stolen passwords.
+        "TRUSTED_PROXIES": f"{HOST}/32",
         "LOG_LEVEL": "warning",
     }
 

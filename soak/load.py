@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from demo.asking import Target
 from demo.traffic import GOOD, Desk, Shelf, keep_asking, keep_fetching
+from soak.people import People
 from soak.slots import Slot, slot_of
 
 WRITE_SECONDS: Final = 0.25
@@ -28,8 +30,8 @@ class Plan:
     """What to do."""
 
     replicas: list[str]
-    targets: list[tuple[str, str, str]]
-    """Name, address and path of each resource server."""
+    targets: list[Target]
+    """The resource servers."""
     client: str
     secret_file: str
     connections: int
@@ -40,6 +42,8 @@ class Plan:
     """Between two fresh tokens."""
     use_seconds: float
     """For which a token is used."""
+    sessions: int
+    """Of people, at a time; 0 for none."""
 
     def write(self, file: Path) -> None:
         """Keep it in a file."""
@@ -49,7 +53,7 @@ class Plan:
     def read(cls, file: Path) -> "Plan":
         """Read it again."""
         value: dict[str, Any] = json.loads(file.read_text())
-        return cls(**value | {"targets": [tuple(target) for target in value["targets"]]})
+        return cls(**value | {"targets": [Target(**target) for target in value["targets"]]})
 
 
 class Notes:
@@ -96,16 +100,17 @@ async def run(plan: Plan, secret: str) -> None:
     shelf, notes, pace = Shelf(most=int(plan.use_seconds / plan.token_seconds) + 1), Notes(), paced(plan.rate)
     fetching = keep_fetching(desk, shelf, every=plan.token_seconds, use_seconds=plan.use_seconds)
     asking = [
-        keep_asking(name, url, path, shelf, notes.add, pace=pace)
-        for name, url, path in plan.targets
+        keep_asking(target.name, target.url, target.path, shelf, notes.add, pace=pace)
+        for target in plan.targets
         for _ in range(plan.connections)
     ]
-    tasks = [asyncio.create_task(work) for work in (fetching, *asking)]
+    people = People(plan.replicas, plan.targets, lives=plan.sessions, use_seconds=plan.use_seconds)
+    tasks = [asyncio.ensure_future(work) for work in (fetching, *asking, *people.work())]
     stopping = asyncio.create_task(stop.wait())
 
     def write(before: int) -> None:
         slots = {number: slot.encoded() for number, slot in notes.take(before).items()}
-        line = {"slots": slots, "signed": shelf.signed, "retries": desk.retries}
+        line = {"slots": slots, "signed": shelf.signed, "retries": desk.retries, "sessions": people.ledger.encoded()}
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
 

@@ -9,6 +9,7 @@ from demo.commands import tail
 from demo.processes import Guarded, bare_environment
 from demo.settings import CHECKOUT
 from demo.stack import StackError
+from soak.ledger import Ledger
 from soak.load import Plan
 from soak.slots import Slot
 
@@ -29,6 +30,8 @@ class Loader:
         self.signed: Counter[str] = Counter()
         """Tokens by the key that signed them, in the order in which the keys came."""
         self.retries: Counter[str] = Counter()
+        self.ledger = Ledger({target.name: target.bound for target in plan.targets})
+        """Of the sessions, as it was last told."""
         self.requests = 0
         self.failed = 0
         self._log = directory / "logs" / "load.log"
@@ -80,3 +83,4 @@ class Loader:
                 self.requests += slot.answers.total()
                 self.failed += slot.answers.total() - sum(slot.took.values())
             self.signed, self.retries = Counter(value["signed"]), Counter(value["retries"])
+            self.ledger = Ledger.decoded(value["sessions"])

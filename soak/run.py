@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from demo.asking import targets_of
 from demo.screen import Screen
 from demo.seed import CLIENT
 from demo.state import State
@@ -70,7 +71,7 @@ class Soak:
                 await self._go_on(loader, seconds=self._settings.seconds, what="soaking", most=self._settings.requests)
                 until = time.monotonic()
                 rotations, tokens, kills = len(loader.signed) - first, loader.signed.total(), self._killer.kills
-                retries = loader.retries.copy()
+                retries, ledger = loader.retries.copy(), loader.ledger
             control_since = time.monotonic()
             naive = await self._control(loader) if self._settings.control else 0
             control_until = time.monotonic()
@@ -90,6 +91,7 @@ class Soak:
             retired=sum(len(change.retired) for change in changes),
             p99_rest_ms=p99_rest,
             p99_rotation_ms=p99_rotation,
+            sessions=ledger if self._settings.sessions else None,
         )
 
     async def _control(self, loader: Loader) -> int:
@@ -114,24 +116,22 @@ class Soak:
             self._fleet.check()
             self._progress.show(
                 f"{what}: {time.monotonic() - began:.0f} of {seconds:.0f} s, requests {loader.requests:,}, failures "
-                f"{loader.failed:,}, keys {len(loader.signed)}, kills {self._killer.kills}"
+                f"{loader.failed:,}, keys {len(loader.signed)}, kills {self._killer.kills}, logouts "
+                f"{loader.ledger.counts['logout']:,}"
             )
 
     @contextlib.asynccontextmanager
     async def _load(self) -> AsyncIterator[Loader]:
-        addresses = self._fleet.addresses
         plan = Plan(
             replicas=self._fleet.replica_urls,
-            targets=[
-                ("resource_a", addresses.notes, "/notes?limit=1"),
-                ("resource_b", addresses.reports, "/reports/mine"),
-            ],
+            targets=list(targets_of(self._fleet.addresses)),
             client=CLIENT,
             secret_file=str(self._state.client_secret(CLIENT)),
             connections=CONNECTIONS,
             rate=self._settings.rate,
             token_seconds=TOKEN_SECONDS,
             use_seconds=USE_SECONDS,
+            sessions=self._settings.sessions,
         )
         loader = Loader(plan, self._state.root, keep_open=(self._lock,))
         watching = asyncio.create_task(self._watch.run())
@@ -200,7 +200,7 @@ def keep(figures: Figures, settings: Settings, file: Path) -> Path:
     """Write the figures as JSON, with what was asked for."""
     asked = {
         name: getattr(settings, name)
-        for name in ("seconds", "rate", "replicas", "control", "rotation_seconds", "kill_seconds")
+        for name in ("seconds", "rate", "replicas", "sessions", "control", "rotation_seconds", "kill_seconds")
     }
     file.write_text(json.dumps(figures.encoded() | {"settings": asked}, indent=2) + "\n")
     return file

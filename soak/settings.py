@@ -1,4 +1,4 @@
-"""What can be set of a soak. `make soak` takes the first four without their prefix."""
+"""What can be set of a soak. `make soak` takes the first five without their prefix."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +21,12 @@ class Settings:
         "Requests in a second; 0 for as many as are answered", unit="1/s", default=0, parse=integer(0, 100_000)
     )
     replicas: int = setting("Replicas of the auth server", unit="processes", default=3, parse=integer(1, MOST_REPLICAS))
+    sessions: int = setting(
+        "Sessions of people at a time, who refresh and log out; 0 for none",
+        unit="sessions",
+        default=20,
+        parse=integer(0, 1000),
+    )
     control: bool = setting("Rotate naively at the end, which has to fail", unit="boolean", default=True, parse=boolean)
     requests: int = setting(
         "Requests after which it ends early", unit="requests", default=20_000_000, parse=integer(1000, 1_000_000_000)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from demo.traffic import GOOD
+from soak.ledger import Ledger
 from soak.published import Change, windows
 from soak.slots import SLOT_SECONDS, Slot, merged, percentile_milliseconds, within
 
@@ -50,6 +51,8 @@ class Figures:
     retired: int
     p99_rest_ms: float | None
     p99_rotation_ms: float | None
+    sessions: Ledger | None
+    """Of people, to the end of the main phase; None when there were none."""
 
     @property
     def ratio(self) -> float | None:
@@ -71,6 +74,7 @@ class Figures:
             "token_retries": dict(self.retries),
             "changes": {"all": self.changes, "keys_announced": self.announced, "keys_retired": self.retired},
             "p99_ms": {"at_rest": self.p99_rest_ms, "during_rotation": self.p99_rotation_ms, "ratio": self.ratio},
+            "sessions": None if self.sessions is None else self.sessions.encoded(),
         }
 
 
@@ -124,7 +128,29 @@ def faults(figures: Figures) -> tuple[str, ...]:
             "the naive rotations failed nobody, so the counter proves nothing": foretold == 0,
             f"the control failed in other ways too: {control.failed - foretold}": control.failed != foretold,
         }
+    if figures.sessions is not None:
+        claims |= session_claims(figures.sessions)
     return tuple(sentence for sentence, contradicts in claims.items() if contradicts)
+
+
+def session_claims(ledger: Ledger) -> dict[str, bool]:
+    """Give the sentences about sessions that must all be false."""
+    failures = {f"{server}: {kind}": count for (server, kind), count in ledger.failures.items()}
+    claims = {
+        f"sessions that live, and those who ended them, were refused: {failures}": bool(failures),
+        "nobody refreshed": ledger.counts["refresh"] == 0,
+        "nobody logged out": ledger.counts["logout"] == 0,
+    }
+    for server, bound in ledger.bounds.items():
+        claims |= {
+            f"{server} let {ledger.late[server]} requests of ended sessions in after {bound:.0f} s": (
+                ledger.late[server] > 0
+            ),
+            f"{server} never refused {ledger.never[server]} ended sessions": ledger.never[server] > 0,
+            f"{server} refused no ended session": ledger.refused[server] == 0,
+            f"{server} was not asked about a living session": ledger.asked[server] == 0,
+        }
+    return claims
 
 
 def report(figures: Figures) -> str:
@@ -140,12 +166,31 @@ def report(figures: Figures) -> str:
         f"{figures.retries.total():,}",
         "p99": f"{shown(figures.p99_rest_ms)} at rest, {shown(figures.p99_rotation_ms)} during rotation, ratio {ratio}",
     }
+    if figures.sessions is not None:
+        told |= session_lines(figures.sessions)
     if control is not None:
         told["control"] = f"{figures.naive} naive rotations: {control.failed:,} of {control.requests:,} requests failed"
     lines = [f"{name:13} {text}" for name, text in told.items()]
     lines += [f"{'':13} {where}" for phase in (main, control) if phase for where in failure_lines(phase)]
-    lines += [f"{'BROKEN':13} {fault}" for fault in faults(figures)] or [f"{'held':13} every request was answered"]
+    held = "every request was answered" if figures.sessions is None else "every request was answered as it had to be"
+    lines += [f"{'BROKEN':13} {fault}" for fault in faults(figures)] or [f"{'held':13} {held}"]
     return "\n".join(lines)
+
+
+def session_lines(ledger: Ledger) -> dict[str, str]:
+    """Give the lines about sessions."""
+    counts = ledger.counts
+    return {
+        "sessions": f"logins {counts['login']:,}, refreshes {counts['refresh']:,} (by two tabs at once "
+        f"{counts['tabs']:,}, good after a lost answer {counts['refresh after a lost answer']:,}), logouts "
+        f"{counts['logout']:,}; asked about living ones {ledger.asked.total():,} times, refused "
+        f"{sum(count for (server, _), count in ledger.failures.items() if server in ledger.bounds):,}",
+        "ended": "; ".join(
+            f"{server} refused {ledger.refused[server]:,}, the last one let in "
+            f"{ledger.latest.get(server, 0.0):.2f} s after its 204 (bound {bound:.0f} s)"
+            for server, bound in ledger.bounds.items()
+        ),
+    }
 
 
 def failure_lines(phase: Phase) -> list[str]:

@@ -10,7 +10,7 @@ import aiohttp
 from demo.inspection import InspectionError
 from demo.screen import Screen
 from demo.stack import Stack
-from demo.tour import attacks, naive, no_call_back, one_token, rotation, speed, unplugged
+from demo.tour import attacks, logout, naive, no_call_back, one_token, rotation, speed, stolen, unplugged
 from demo.tour.stage import Stage, StageError
 from demo.tour.verdict import Verdict
 
@@ -46,6 +46,8 @@ ACTS: Final = (
     act(unplugged.NUMBER, unplugged.TITLE, unplugged.play, unplugged.judge),
     act(rotation.NUMBER, rotation.TITLE, rotation.play, rotation.judge),
     act(naive.NUMBER, naive.TITLE, naive.play, naive.judge),
+    act(logout.NUMBER, logout.TITLE, logout.play, logout.judge),
+    act(stolen.NUMBER, stolen.TITLE, stolen.play, stolen.judge),
     act(attacks.NUMBER, attacks.TITLE, attacks.play, attacks.judge),
     act(speed.NUMBER, speed.TITLE, speed.play, speed.judge),
 )

@@ -101,11 +101,13 @@ def test_a_private_key_outside_its_home_is_found(copy, module, crossing) -> None
         ("keys/signer.py", "def f(self): return self._jws.verify(b'')"),
         ("cli/token.py", "from cryptography.exceptions import InvalidSignature"),
         ("app.py", "def f(key): return key.recover_data_from_signature(b'')"),
+        ("tokens/issuer.py", "def f(key): return key.verify(b'', b'')"),
     ],
-    ids=["called", "handed-on", "by-the-signer", "its-error", "recovered"],
+    ids=["called", "handed-on", "by-the-signer", "its-error", "recovered", "beside-the-one-that-may"],
 )
 def test_a_signature_that_the_auth_server_checks_is_found(copy, module, crossing) -> None:
-    """It issues and does not verify; that passwords are verified by argon2 is no crossing."""
+    """It issues and does not verify; that it reads its own tokens back in one place, and that passwords are verified by
+    argon2, is no crossing."""
     path = f"auth_server/src/auth_server/{module}"
     plant(copy / path, crossing)
     (found,) = crossings(copy)

@@ -250,9 +250,11 @@ async def test_a_visitors_server_is_set_up_once(
     lock.take()
     stack = Stack(addresses, state, lock=lock.descriptor)
     admin = await asyncpg.connect(postgres_server.dsn)
-    old = [directory / "jwks.json" for directory in (state.published, state.snapshot)]
+    names_of_documents = ("jwks.json", "status/AAAAAAAAAAAAAAAA.jwt")
+    old = [directory / name for directory in (state.published, state.snapshot) for name in names_of_documents]
     try:
         for file in old:
+            file.parent.mkdir(exist_ok=True)
             file.write_text("of a database that is no more")
         made = await stack.open_databases(postgres_server.dsn)
         assert made == [f"{kind} {name}" for name in names for kind in ("role", "database")]

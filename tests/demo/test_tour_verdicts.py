@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from demo.tour import attacks, naive, no_call_back, one_token, rotation, speed, unplugged
+from demo.asking import Ending
+from demo.tour import attacks, logout, naive, no_call_back, one_token, rotation, speed, stolen, unplugged
 from demo.tour.clients import Observed
 from demo.tour.load import Tally
 from demo.tour.stage import count_requests
@@ -42,6 +43,19 @@ ROTATION = rotation.Figures(
 NAIVE = naive.Figures(
     rotations=1, seen=replace(OBSERVED, answers=GOOD + UNKNOWN), signs=True, healed_seconds=1.1, after=OBSERVED
 )
+ENDINGS = {
+    "resource_a": Ending(bound=1.0, let_in_before=True, refused_after=0.21, let_in_after=0.2, turned=0, others={}),
+    "resource_b": Ending(bound=2.0, let_in_before=True, refused_after=1.11, let_in_after=1.1, turned=0, others={}),
+}
+LOGOUT = logout.Figures(logout="204", endings=ENDINGS, refreshed="400 invalid_grant", living=Counter({"200": 2000}))
+STOLEN = stolen.Figures(
+    tabs=("200", "200"),
+    tabs_again=("200", "200"),
+    thief="400 invalid_grant",
+    owner="400 invalid_grant",
+    endings=ENDINGS,
+    living=Counter({"200": 2000}),
+)
 ATTACKS = attacks.Figures(
     answers={name: (401, code) for name, code in attacks.EXPECTED.items()},
     flood=Counter({(401, "key_unknown"): 2000}),
@@ -51,6 +65,13 @@ ATTACKS = attacks.Figures(
     counted=0,
     sockets=0,
 )
+
+
+def at_b(**changes: Any) -> dict[str, Ending]:
+    """What resource_b did otherwise."""
+    return ENDINGS | {"resource_b": replace(ENDINGS["resource_b"], **changes)}
+
+
 SPEED = speed.Figures(farseal_us=60.0, pyjwt_us=110.0, rsa_bits=3072)
 
 
@@ -62,6 +83,8 @@ SPEED = speed.Figures(farseal_us=60.0, pyjwt_us=110.0, rsa_bits=3072)
         pytest.param(unplugged.judge, UNPLUGGED, id="unplugged"),
         pytest.param(rotation.judge, ROTATION, id="rotation"),
         pytest.param(naive.judge, NAIVE, id="naive"),
+        pytest.param(logout.judge, LOGOUT, id="logout"),
+        pytest.param(stolen.judge, STOLEN, id="stolen"),
         pytest.param(attacks.judge, ATTACKS, id="attacks"),
         pytest.param(speed.judge, SPEED, id="speed"),
     ],
@@ -165,6 +188,30 @@ def test_good_figures_hold(judge: Callable[[Any], Verdict], figures: Any) -> Non
         ),
         pytest.param(
             naive.judge, NAIVE, {"after": replace(OBSERVED, answers=Counter())}, id="nobody-asked-whether-it-healed"
+        ),
+        pytest.param(logout.judge, LOGOUT, {"logout": "503 keys_unconfirmed"}, id="no-logout"),
+        pytest.param(logout.judge, LOGOUT, {"refreshed": "200"}, id="a-logged-out-session-can-be-refreshed"),
+        pytest.param(stolen.judge, STOLEN, {"thief": "200"}, id="the-thief-goes-on"),
+        pytest.param(stolen.judge, STOLEN, {"owner": "200"}, id="one-half-of-the-family-lives-on"),
+        pytest.param(stolen.judge, STOLEN, {"thief": "503"}, id="a-theft-is-answered-as-an-outage"),
+        pytest.param(stolen.judge, STOLEN, {"tabs": ("200", "400 invalid_grant")}, id="the-second-tab-is-a-thief"),
+        pytest.param(
+            stolen.judge, STOLEN, {"tabs_again": ("200", "400 invalid_grant")}, id="the-second-tab-is-a-thief-later"
+        ),
+        *(
+            pytest.param(judge, good, change, id=f"{name}: {id_}")
+            for name, judge, good in (("logout", logout.judge, LOGOUT), ("stolen", stolen.judge, STOLEN))
+            for id_, change in {
+                "a-server-never-refuses": {"endings": at_b(refused_after=None, let_in_after=3.0)},
+                "a-request-is-let-in-after-the-bound": {"endings": at_b(let_in_after=2.01)},
+                "a-token-was-not-good-before": {"endings": at_b(let_in_before=False)},
+                "a-token-is-let-in-again": {"endings": at_b(turned=1)},
+                "it-is-refused-as-an-outage": {"endings": at_b(others={"503 status_unavailable": 1})},
+                "one-server-is-not-asked": {"endings": {"resource_a": ENDINGS["resource_a"]}},
+                "another-session-is-refused": {"living": Counter({"200": 2000, "401 token_revoked": 1})},
+                "another-session-meets-an-outage": {"living": Counter({"200": 2000, "503 status_unavailable": 1})},
+                "nobody-asked-about-another-session": {"living": Counter()},
+            }.items()
         ),
         *(
             pytest.param(

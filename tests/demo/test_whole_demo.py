@@ -23,10 +23,12 @@ ACTS = {
     "3": "Unplugged",
     "4": "Rotation under load",
     "4b": "The naive way",
+    "5": "Logout everywhere",
+    "6": "Stolen refresh token",
     "7": "Attacks",
     "8": "Speed",
 }
-SECRET = re.compile(r"eyJ[A-Za-z0-9_-]{20,}\.|wonderland-9|postgresql://[^:/]+:[^@]+@")
+SECRET = re.compile(r"fsr_[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{20,}\.|wonderland-9|postgresql://[^:/]+:[^@]+@")
 
 
 @pytest.fixture
@@ -75,13 +77,15 @@ def test_a_visit(settings: dict[str, str], reachable_directory: Path, free_base_
     for number, title in ACTS.items():
         assert any(re.match(rf"held +{number}\. {title}: ", line) for line in lines), "".join(lines)
 
-    created, listed, mine, org, refused = map(json.loads, pasted.stdout.splitlines())
+    created, listed, mine, org, refused, logout, *ended = map(json.loads, pasted.stdout.splitlines())
     assert created["title"] == "Hello"
     assert [note["title"] for note in listed["notes"]] == ["Hello"]
     assert mine["notes"]["count"] == 1
     assert mine["subject"] == created["owner"]
     assert org["org_id"] == "acme"
     assert refused["status"] == 403
+    assert logout == 204
+    assert [answer["code"] for answer in ended] == ["token_revoked"] * 2
 
     shown = "".join(line for line in lines if not line.startswith(("  ", "People:")))
     assert not SECRET.search(shown)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from demo.asking import Target
 from demo.stack import StackError
+from soak.ledger import Ledger
 from soak.load import MOST_BEHIND_SECONDS, Notes, Plan, paced
 from soak.loader import Loader
 from soak.slots import SLOT_SECONDS, slot_of
@@ -18,13 +20,14 @@ def plan(directory: Path) -> Plan:
     (directory / "logs").mkdir(exist_ok=True)
     return Plan(
         replicas=["http://127.0.0.1:9"],
-        targets=[("resource_a", "http://127.0.0.1:9", "/notes")],
+        targets=[Target("resource_a", "http://127.0.0.1:9", "/notes", 1.0)],
         client="client",
         secret_file=str(directory / "secret"),
         connections=1,
         rate=0,
         token_seconds=0.05,
         use_seconds=5.0,
+        sessions=2,
     )
 
 
@@ -64,8 +67,10 @@ def test_what_the_load_wrote_is_added_up(tmp_path: Path) -> None:
     loader = Loader(plan(tmp_path), tmp_path, keep_open=())
     loader.stop()
     log = tmp_path / "logs" / "load.log"
-    line = {"slots": {"7": {"answers": [["a", "200", 3], ["a", "503", 1]], "took": [[100, 3]]}}}
-    text = json.dumps(line | {"signed": {"one": 2}, "retries": {"connection refused": 5}}) + "\n"
+    line: dict[str, object] = {"slots": {"7": {"answers": [["a", "200", 3], ["a", "503", 1]], "took": [[100, 3]]}}}
+    sessions = Ledger({"resource_a": 1.0}, counts=Counter(logout=3)).encoded()
+    line |= {"signed": {"one": 2}, "retries": {"connection refused": 5}, "sessions": sessions}
+    text = json.dumps(line) + "\n"
     for part, told in (("a warning\n" + text + text[:20], (4, 1)), (text[20:], (8, 2))):
         with log.open("a") as file:
             file.write(part)
@@ -73,6 +78,7 @@ def test_what_the_load_wrote_is_added_up(tmp_path: Path) -> None:
         assert (loader.requests, loader.failed) == told
     assert loader.slots[7].answers == Counter({("a", "200"): 6, ("a", "503"): 2})
     assert loader.signed == {"one": 2}
+    assert loader.ledger.counts["logout"] == 3
 
 
 def test_a_load_that_ends_is_told(tmp_path: Path) -> None:

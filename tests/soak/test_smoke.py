@@ -62,6 +62,8 @@ def test_rotations_and_kills_fail_nobody_and_the_control_does(reachable_director
     assert figures["rotations"] >= 1
     assert figures["kills"] >= 1
     assert figures["control"]["failed"] > 0
+    assert figures["sessions"]["counts"]["logout"] >= 1
+    assert figures["sessions"]["late"] == figures["sessions"]["never"] == {}
     assert not any(is_busy(port) for port in ports(base_port))
 
 

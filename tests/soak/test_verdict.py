@@ -6,12 +6,20 @@ from typing import Any
 
 import pytest
 
+from soak.ledger import Ledger
 from soak.published import Change
 from soak.slots import Slot
 from soak.verdict import Figures, Phase, faults, p99s, phase_of, report
 
 CLEAN = Phase(60.0, 90_000, Counter())
 UNKNOWN = Counter({("resource_a", "401 key_unknown"): 20, ("resource_b", "401 key_unknown"): 80})
+SESSIONS = Ledger(
+    bounds={"resource_a": 1.0, "resource_b": 2.0},
+    counts=Counter({"login": 70, "refresh": 210, "tabs": 20, "refresh after a lost answer": 6, "logout": 65}),
+    asked=Counter(resource_a=4000, resource_b=3900),
+    refused=Counter(resource_a=65, resource_b=64),
+    latest={"resource_a": 0.21, "resource_b": 1.07},
+)
 GOOD = Figures(
     main=CLEAN,
     control=Phase(8.0, 9000, UNKNOWN),
@@ -25,6 +33,7 @@ GOOD = Figures(
     retired=6,
     p99_rest_ms=10.0,
     p99_rotation_ms=12.0,
+    sessions=SESSIONS,
 )
 
 
@@ -32,6 +41,7 @@ def test_a_good_soak_holds() -> None:
     """Token requests that met a killed replica are no failures."""
     assert faults(GOOD) == ()
     assert faults(replace(GOOD, control=None, naive=0)) == ()
+    assert faults(replace(GOOD, sessions=None)) == ()
     assert GOOD.ratio == pytest.approx(1.2)
 
 
@@ -48,6 +58,24 @@ def test_a_good_soak_holds() -> None:
         pytest.param(
             {"control": Phase(8.0, 9000, UNKNOWN + Counter({("resource_a", "503"): 1}))}, id="another-kind-too"
         ),
+        *(
+            pytest.param({"sessions": replace(SESSIONS, **change)}, id=name)
+            for name, change in {
+                "an-ended-session-is-let-in-late": {"late": Counter(resource_b=1)},
+                "an-ended-session-is-never-refused": {"never": Counter(resource_a=1)},
+                "a-living-session-is-refused": {"failures": Counter({("resource_a", "401 token_revoked"): 1})},
+                "a-living-session-meets-an-outage": {
+                    "failures": Counter({("resource_b", "503 status_unavailable"): 1})
+                },
+                "a-retry-is-taken-for-a-replay": {
+                    "failures": Counter({("auth_server", "refresh: 400 invalid_grant"): 1})
+                },
+                "no-session-ends": {"counts": SESSIONS.counts - Counter(logout=65)},
+                "no-session-is-refreshed": {"counts": SESSIONS.counts - Counter(refresh=210)},
+                "a-server-refuses-nobody": {"refused": Counter(resource_a=65)},
+                "nobody-asks-about-the-living": {"asked": Counter(resource_a=4000)},
+            }.items()
+        ),
     ],
 )
 def test_a_bad_soak_does_not(change: dict[str, Any]) -> None:
@@ -62,6 +90,9 @@ def test_the_report_says_all_figures() -> None:
     for figure in ("90,000", "1,500/s", "failures 0", "8;", "9, with SIGKILL", "ratio 1.20", "100 of 9,000", "held"):
         assert figure in told
     assert "resource_b: 401 key_unknown: 80" in told
+    for figure in ("logouts 65", "refreshes 210", "lost answer 6", "7,900 times, refused 0", "1.07 s after its 204"):
+        assert figure in told
+    assert "logins" not in report(replace(GOOD, sessions=None))
     assert "ratio -" in report(replace(GOOD, p99_rest_ms=None))
 
 
@@ -69,6 +100,7 @@ def test_figures_are_kept_by_server_and_kind() -> None:
     kept = GOOD.encoded()
     assert kept["holds"] is True
     assert kept["control"]["failures"]["resource_b"] == {"401 key_unknown": 80}
+    assert kept["sessions"]["latest"] == {"resource_a": 0.21, "resource_b": 1.07}
     assert kept["p99_ms"] == {"at_rest": 10.0, "during_rotation": 12.0, "ratio": pytest.approx(1.2)}
 
 
