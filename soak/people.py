@@ -25,6 +25,9 @@ MOST_REFRESHES: Final = 4
 """In one session, before its logout; one at least, so that the logout is soon after a fresh token."""
 TABS_SHARE: Final = 0.2
 """Of the refreshes, that two tabs make in the same moment."""
+LOST_SHARE: Final = 0.15
+"""Of the refreshes, whose answer is thrown away before the same token is presented once more. A replica that is killed
+makes the same of a refresh, if rarely: in the milliseconds between its commit and its answer."""
 SHOWERS: Final = 2
 """Connections to each resource server."""
 SHOW_SECONDS: Final = 0.025
@@ -109,6 +112,9 @@ class People:
 
     async def _refresh(self, replicas: "Replicas", pair: Pair) -> list[Pair]:
         """Refresh, now and then in two tabs at once; nothing when the session is broken, which is a failure."""
+        if random.random() < LOST_SHARE:  # noqa: S311
+            lost = await replicas.ask("refresh", lambda wire: refresh(wire, pair.refresh))
+            self.ledger.counts["lost answers"] += isinstance(lost, Pair)
         asking = [replicas.ask("refresh", lambda wire: refresh(wire, pair.refresh))]
         if random.random() < TABS_SHARE:  # noqa: S311
             self.ledger.counts["tabs"] += 1

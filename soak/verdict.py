@@ -11,6 +11,8 @@ from soak.published import Change, windows
 from soak.slots import SLOT_SECONDS, Slot, merged, percentile_milliseconds, within
 
 LEAST_REQUESTS: Final = 1000
+MANY_REFRESHES: Final = 100
+"""From which on some were made in two tabs, and some once more for a lost answer, unless something is wrong."""
 CONTROL_KIND: Final = "401 key_unknown"
 """What the naive way makes of a request; another failure proves nothing about rotation."""
 
@@ -135,11 +137,15 @@ def faults(figures: Figures) -> tuple[str, ...]:
 
 def session_claims(ledger: Ledger) -> dict[str, bool]:
     """Give the sentences about sessions that must all be false."""
+    counts = ledger.counts
+    many = counts["refresh"] >= MANY_REFRESHES
     failures = {f"{server}: {kind}": count for (server, kind), count in ledger.failures.items()}
     claims = {
         f"sessions that live, and those who ended them, were refused: {failures}": bool(failures),
-        "nobody refreshed": ledger.counts["refresh"] == 0,
-        "nobody logged out": ledger.counts["logout"] == 0,
+        "nobody refreshed": counts["refresh"] == 0,
+        "nobody refreshed once more with a token that was used": many and counts["lost answers"] == 0,
+        "nobody refreshed in two tabs at once": many and counts["tabs"] == 0,
+        "nobody logged out": counts["logout"] == 0,
     }
     for server, bound in ledger.bounds.items():
         claims |= {
@@ -180,9 +186,10 @@ def report(figures: Figures) -> str:
 def session_lines(ledger: Ledger) -> dict[str, str]:
     """Give the lines about sessions."""
     counts = ledger.counts
+    lost = counts["lost answers"] + counts["refresh after a lost answer"]
     return {
         "sessions": f"logins {counts['login']:,}, refreshes {counts['refresh']:,} (by two tabs at once "
-        f"{counts['tabs']:,}, good after a lost answer {counts['refresh after a lost answer']:,}), logouts "
+        f"{counts['tabs']:,}, once more for an answer that was lost {lost:,}), logouts "
         f"{counts['logout']:,}; asked about living ones {ledger.asked.total():,} times, refused "
         f"{sum(count for (server, _), count in ledger.failures.items() if server in ledger.bounds):,}",
         "ended": "; ".join(

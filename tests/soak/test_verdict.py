@@ -15,7 +15,9 @@ CLEAN = Phase(60.0, 90_000, Counter())
 UNKNOWN = Counter({("resource_a", "401 key_unknown"): 20, ("resource_b", "401 key_unknown"): 80})
 SESSIONS = Ledger(
     bounds={"resource_a": 1.0, "resource_b": 2.0},
-    counts=Counter({"login": 70, "refresh": 210, "tabs": 20, "refresh after a lost answer": 6, "logout": 65}),
+    counts=Counter(
+        {"login": 70, "refresh": 210, "tabs": 20, "lost answers": 5, "refresh after a lost answer": 1, "logout": 65}
+    ),
     asked=Counter(resource_a=4000, resource_b=3900),
     refused=Counter(resource_a=65, resource_b=64),
     latest={"resource_a": 0.21, "resource_b": 1.07},
@@ -71,6 +73,8 @@ def test_a_good_soak_holds() -> None:
                     "failures": Counter({("auth_server", "refresh: 400 invalid_grant"): 1})
                 },
                 "no-session-ends": {"counts": SESSIONS.counts - Counter(logout=65)},
+                "no-answer-is-lost": {"counts": SESSIONS.counts - Counter({"lost answers": 5})},
+                "no-two-tabs": {"counts": SESSIONS.counts - Counter(tabs=20)},
                 "no-session-is-refreshed": {"counts": SESSIONS.counts - Counter(refresh=210)},
                 "a-server-refuses-nobody": {"refused": Counter(resource_a=65)},
                 "nobody-asks-about-the-living": {"asked": Counter(resource_a=4000)},
@@ -90,7 +94,7 @@ def test_the_report_says_all_figures() -> None:
     for figure in ("90,000", "1,500/s", "failures 0", "8;", "9, with SIGKILL", "ratio 1.20", "100 of 9,000", "held"):
         assert figure in told
     assert "resource_b: 401 key_unknown: 80" in told
-    for figure in ("logouts 65", "refreshes 210", "lost answer 6", "7,900 times, refused 0", "1.07 s after its 204"):
+    for figure in ("logouts 65", "refreshes 210", "was lost 6", "7,900 times, refused 0", "1.07 s after its 204"):
         assert figure in told
     assert "logins" not in report(replace(GOOD, sessions=None))
     assert "ratio -" in report(replace(GOOD, p99_rest_ms=None))
