@@ -50,7 +50,7 @@ Whose tokens it takes, and where the published documents are. The issuer is comp
     ("The demo", "`make demo` needs none of them. `ONCE=1` ends it after the tour.", "DEMO_", DemoSettings),
     (
         "The soak",
-        "`make soak` gives the first four as `SECONDS`, `RATE`, `REPLICAS` and `CONTROL`.",
+        "`make soak` gives the first five as `SECONDS`, `RATE`, `REPLICAS`, `SESSIONS` and `CONTROL`.",
         "SOAK_",
         SoakSettings,
     ),
