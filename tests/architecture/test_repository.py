@@ -39,6 +39,18 @@ def test_every_link_inside_the_documentation_leads_somewhere() -> None:
     assert broken == []
 
 
+def test_every_test_that_security_names_exists() -> None:
+    """A defence whose test was renamed or deleted would be a promise that nobody holds."""
+    named = re.findall(r"`([a-z]+/test_\w+\.py)(?:::(\w+))?`", (ROOT / "SECURITY.md").read_text())
+    assert len(named) > 40
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if not (path := ROOT / "tests" / file).exists() or (test and f"def {test}(" not in path.read_text())
+    ]
+    assert missing == []
+
+
 def test_every_make_target_of_the_documentation_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
