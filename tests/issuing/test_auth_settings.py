@@ -206,6 +206,21 @@ def test_the_policy_is_what_the_settings_say() -> None:
             id="usual-life-above-the-longest",
         ),
         pytest.param(
+            {"STATUS_LIST_SECONDS": "601", "MAX_TOKEN_SECONDS": "600"},
+            "STATUS_LIST_SECONDS: must be at most AUTH_SERVER_MAX_TOKEN_SECONDS, 600 s, and is 601 s",
+            id="list-beyond-the-stay-of-its-key",
+        ),
+        pytest.param(
+            {"STATUS_LIST_SECONDS": "19"},
+            "STATUS_TTL_SECONDS: must be at most a quarter of the life of a status list, which is 19 s, and is 5 s",
+            id="list-of-less-than-four-looks",
+        ),
+        pytest.param(
+            {"SESSION_IDLE_SECONDS": "61", "SESSION_ABSOLUTE_SECONDS": "60"},
+            "SESSION_IDLE_SECONDS: must be at most AUTH_SERVER_SESSION_ABSOLUTE_SECONDS, 60 s, and is 61 s",
+            id="session-idle-beyond-its-end",
+        ),
+        pytest.param(
             {"ROTATION_SECONDS": "2000", "ANNOUNCE_SECONDS": "1000"},
             "60 lease + 86400 longest token + 300 leeway + 60 cache + 4 x 30 clock skew = 86940 s",
             id="too-many-keys",
@@ -218,6 +233,12 @@ def test_times_that_fail_verifiers_are_refused_with_the_sum(changes: dict[str, s
         load(**changes)
     (fault,) = refused.value.faults
     assert says in fault
+
+
+@pytest.mark.parametrize(("longest", "lists"), [("86400", 3600), ("3600", 3600), ("600", 600)])
+def test_a_list_lives_an_hour_or_as_long_as_the_longest_token(longest: str, lists: int) -> None:
+    """Who shortened the life of tokens need not know of lists to start."""
+    assert load(MAX_TOKEN_SECONDS=longest).list_seconds == lists
 
 
 def test_all_faults_of_the_times_are_told_at_once() -> None:

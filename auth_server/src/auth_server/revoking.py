@@ -66,7 +66,7 @@ async def revoking(
     Raises:
         DatabaseUnavailable: the database cannot be reached.
     """
-    terms = ListTerms(settings.issuer, life=settings.status_list_seconds, ttl=settings.status_ttl_seconds)
+    terms = ListTerms(settings.issuer, life=settings.list_seconds, ttl=settings.status_ttl_seconds)
     list_signer = Signer("sign lists", threads=AT_ONCE, counts=signer.counts)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(list_signer.close)

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from auth_server.http.client_address import Network
 from auth_server.keys.generation import RSA_BITS
@@ -25,6 +26,9 @@ from farseal.environment import (
 from farseal.environment import port as tcp_port
 from farseal.identifiers import issuer_identifier
 from farseal.service.settings import ServiceSettings
+
+STATUS_LIST_SECONDS: Final = 3600
+"""Usual life of a status list: twelve lives of a token. An outage of the issuer that is shorter refuses nobody."""
 
 
 def networks(value: str) -> tuple[Network, ...]:
@@ -51,6 +55,11 @@ def status_list_size(value: str) -> int:
     if size & (size - 1):
         raise ValueError("must be a power of two, 1024 to 16777216")
     return size
+
+
+def list_life(given: int | None, longest_token: int) -> int:
+    """Seconds for which a status list may be relied on: as it was set, or as is usual."""
+    return min(STATUS_LIST_SECONDS, longest_token) if given is None else given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,10 +140,11 @@ class AuthServerSettings(PolicySettings, ServiceSettings):
         default=1 << 20,
         parse=status_list_size,
     )
-    status_list_seconds: int = setting(
-        "Life of a status list after it was signed; verifiers do not rely on an older one",
+    status_list_seconds: int | None = setting(
+        "Life of a status list after it was signed; verifiers do not rely on an older one. Unset: an hour, or "
+        "MAX_TOKEN_SECONDS if that is less",
         unit="seconds",
-        default=3600,
+        default=None,
         parse=seconds(10, 86400),
     )
     status_ttl_seconds: int = setting(
@@ -191,18 +201,24 @@ class AuthServerSettings(PolicySettings, ServiceSettings):
                 f"{self.session_absolute_seconds} s, and is {self.session_idle_seconds} s"
             )
 
+    @property
+    def list_seconds(self) -> int:
+        """Life of a status list."""
+        return list_life(self.status_list_seconds, self.max_token_seconds)
+
     @rule("status_list_seconds", "max_token_seconds", "status_ttl_seconds")
     def lists_live_long_enough(self) -> Iterator[str]:
         """A list must outlive several looks, and its key is kept for no longer than for a token."""
-        if self.status_list_seconds > self.max_token_seconds:
+        life = list_life(self.status_list_seconds, self.max_token_seconds)
+        if life > self.max_token_seconds:
             yield (
                 f"STATUS_LIST_SECONDS: must be at most AUTH_SERVER_MAX_TOKEN_SECONDS, {self.max_token_seconds} s, "
-                f"and is {self.status_list_seconds} s"
+                f"and is {life} s"
             )
-        if self.status_list_seconds < 4 * self.status_ttl_seconds:
+        if life < 4 * self.status_ttl_seconds:
             yield (
-                f"STATUS_LIST_SECONDS: must be at least four times AUTH_SERVER_STATUS_TTL_SECONDS, "
-                f"{4 * self.status_ttl_seconds} s, and is {self.status_list_seconds} s"
+                f"STATUS_TTL_SECONDS: must be at most a quarter of the life of a status list, which is "
+                f"{life} s, and is {self.status_ttl_seconds} s"
             )
 
     @rule("access_token_seconds", "max_token_seconds")
