@@ -1,7 +1,8 @@
 """Threads for work that would hold up the event loop, behind a gate that refuses rather than queues without end."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Final, TypeVar
@@ -35,20 +36,55 @@ class Gate:
             GateFull: too much waits already.
             RuntimeError: the gate is closed.
         """
+        with self.reserved() as place:
+            return await place.run(work, *arguments)
+
+    @contextlib.contextmanager
+    def reserved(self) -> "Iterator[Place]":
+        """A place for one piece of work, for who must not be refused any more once it has begun.
+
+        Raises:
+            GateFull: too much waits already.
+        """
         if not self._places.acquire(blocking=False):
             raise GateFull
+        place = Place(self._threads, self._places)
         try:
-            future = self._threads.submit(work, *arguments)
-        except BaseException:
-            self._places.release()
-            raise
-        # Given back when the thread is done, not when the caller leaves: what was cancelled costs its work too.
-        future.add_done_callback(self._give_back)
-        return await asyncio.wrap_future(future)
+            yield place
+        finally:
+            place.leave()
 
     def close(self) -> None:
         """Take no more work and drop what waits; what has begun is finished."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+class Place:
+    """Room for one piece of work in a gate, see `Gate.reserved`."""
+
+    def __init__(self, threads: ThreadPoolExecutor, places: BoundedSemaphore) -> None:
+        self._threads = threads
+        self._places = places
+        self._begun = False
+
+    async def run(self, work: Callable[..., T], *arguments: object) -> T:
+        """What ``work`` returns or raises, from a thread; once.
+
+        Raises:
+            RuntimeError: the gate is closed.
+        """
+        if self._begun:
+            raise RuntimeError("the place is for one piece of work")
+        future = self._threads.submit(work, *arguments)
+        self._begun = True
+        # Given back when the thread is done, not when the caller leaves: what was cancelled costs its work too.
+        future.add_done_callback(self._give_back)
+        return await asyncio.wrap_future(future)
+
+    def leave(self) -> None:
+        """Give the place back, unless work has begun in it, which does so at its end."""
+        if not self._begun:
+            self._places.release()
 
     def _give_back(self, _done: Future[T]) -> None:
         self._places.release()

@@ -73,13 +73,14 @@ async def post_api_tokens(request: web.Request) -> web.Response:
             challenge = BASIC_CHALLENGE if basic else {}
             return _refuse(services, 401, reason, "username or password is wrong", headers=challenge)
 
-    opened = await services.sessions.log_in(
-        user, scope=asked.scope or None, resources=asked.resource, seen=services.seen(request), now=now
-    )
-    if isinstance(opened, GrantRefused):
-        status = 403 if opened.error == "unauthorized_client" else 400
-        return _refuse(services, status, opened.error, opened.description)
-    token = await services.issue(opened, kind=_KIND, now=now)
+    with services.reserved() as reserved:  # before a session is there that nobody would hold
+        opened = await services.sessions.log_in(
+            user, scope=asked.scope or None, resources=asked.resource, seen=services.seen(request), now=now
+        )
+        if isinstance(opened, GrantRefused):
+            status = 403 if opened.error == "unauthorized_client" else 400
+            return _refuse(services, status, opened.error, opened.description)
+        token = await services.issue(opened, kind=_KIND, now=now, reserved=reserved)
     return json_answer(token.body())
 
 

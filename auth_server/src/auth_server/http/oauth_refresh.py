@@ -27,6 +27,8 @@ async def refreshed(services: "Services", form: "Form", client: "Client", *, see
     Every refusal of the token itself is the same 400 ``invalid_grant`` (section 5.2): nobody learns whether it was
     unknown, another client's, expired or replayed. Logs and figures tell.
 
+    A refresh that is done uses the token up, so everything that the answer takes is reserved before.
+
     Args:
         client: who asks, as far as it could prove that.
 
@@ -37,14 +39,15 @@ async def refreshed(services: "Services", form: "Form", client: "Client", *, see
     if token is None:
         services.refuse(KIND, _MISSING.error)
         return _MISSING.answer()
-    opened = await services.sessions.refresh(
-        token, client=client, scope=form.get("scope"), resources=form.get_all("resource"), seen=seen, now=now
-    )
-    if isinstance(opened, RefreshRefused):
-        services.refuse(KIND, opened.reason)
-        return _REFUSED.answer()
-    if isinstance(opened, GrantRefused):
-        services.refuse(KIND, opened.error)
-        return OAuthRefused(opened.error, opened.description).answer()
-    issued = await services.issue(opened, kind=KIND, now=now)
+    with services.reserved() as reserved:
+        opened = await services.sessions.refresh(
+            token, client=client, scope=form.get("scope"), resources=form.get_all("resource"), seen=seen, now=now
+        )
+        if isinstance(opened, RefreshRefused):
+            services.refuse(KIND, opened.reason)
+            return _REFUSED.answer()
+        if isinstance(opened, GrantRefused):
+            services.refuse(KIND, opened.error)
+            return OAuthRefused(opened.error, opened.description).answer()
+        issued = await services.issue(opened, kind=KIND, now=now, reserved=reserved)
     return json_answer(issued.body())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from auth_server.accounts.service import Accounts
     from auth_server.grants.introspection import Introspection
     from auth_server.grants.sessions import Opened, Sessions
-    from auth_server.tokens.issuer import IssuedToken, TokenIssuer
+    from auth_server.tokens.issuer import IssuedToken, Reserved, TokenIssuer
     from auth_server.tokens.own import OwnTokens
     from farseal.clock import Clock
 
@@ -56,15 +56,33 @@ class Services:
         """What people recognise a session by."""
         return Seen(self.address_of(request), request.headers.get(hdrs.USER_AGENT, ""))
 
-    async def issue(self, opened: "Opened", *, kind: Kind, now: int) -> "IssuedToken":
+    @contextlib.contextmanager
+    def reserved(self) -> "Iterator[Reserved]":
+        """All that a signature takes, for who writes something down before the token is issued.
+
+        Raises:
+            ProblemError: 503, too many signatures are waiting, or the keys are not confirmed.
+        """
+        with bounded(), self.issuer.reserved() as reserved:
+            yield reserved
+
+    async def issue(
+        self, opened: "Opened", *, kind: Kind, now: int, reserved: "Reserved | None" = None
+    ) -> "IssuedToken":
         """Have a token signed, counted and logged (never itself), and answered with the session's refresh token.
+
+        Args:
+            opened: what is granted.
+            kind: how it was asked for.
+            now: seconds since the epoch.
+            reserved: see there; None takes that now.
 
         Raises:
             ProblemError: 503, too many signatures are waiting.
         """
         grant = opened.grant
         with bounded():
-            token = await self.issuer.issue(grant, now=now, refresh_token=opened.refresh_token)
+            token = await self.issuer.issue(grant, now=now, refresh_token=opened.refresh_token, reserved=reserved)
         self.outcomes.labels(kind, "issued").inc()
         log.info(
             "token issued",

@@ -4,15 +4,16 @@ A local key signs without the interpreter's lock, so threads give as many signat
 of them bounds how many may wait: past it a caller is told to come back, instead of everybody waiting longer.
 """
 
+import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 
-from auth_server.gate import Gate
+from auth_server.gate import Gate, Place
 from auth_server.keys.custody import SigningKey
 from farseal.encoding import b64url_encode
 from farseal.vocabulary import ALGORITHM
@@ -63,15 +64,32 @@ class Signer:
         self._gate = Gate(name, threads=threads or os.cpu_count() or 1, waiting=max_waiting)
         self.counts = counts or SignatureCounts()
 
-    async def sign(self, payload: bytes, key: SigningKey, *, token_type: str) -> str:
-        """A compact JWS over ``payload``, byte for byte as given (RFC 7515 section 3.1).
-
-        The header holds ``alg``, ``kid`` and ``typ``, in one compact spelling.
+    @contextlib.contextmanager
+    def reserved(self) -> Iterator[Place]:
+        """Room for one signature.
 
         Raises:
             GateFull: too many signatures are waiting already.
         """
-        return await self._gate.run(self._sign, payload, key, token_type)
+        with self._gate.reserved() as place:
+            yield place
+
+    async def sign(self, payload: bytes, key: SigningKey, *, token_type: str, place: Place | None = None) -> str:
+        """A compact JWS over ``payload``, byte for byte as given (RFC 7515 section 3.1).
+
+        The header holds ``alg``, ``kid`` and ``typ``, in one compact spelling.
+
+        Args:
+            payload: of the token.
+            key: signs.
+            token_type: ``typ``.
+            place: that was reserved; None takes one now.
+
+        Raises:
+            GateFull: too many signatures are waiting already.
+        """
+        run = self._gate.run if place is None else place.run
+        return await run(self._sign, payload, key, token_type)
 
     def take_counts(self) -> dict[str, int]:
         """How many signatures each key has made since this was asked last."""

@@ -1,7 +1,8 @@
 """From a grant to a signed access token."""
 
+import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from auth_server.tokens.claims import access_token_payload
 from farseal.vocabulary import ACCESS_TOKEN_TYPE
 
 if TYPE_CHECKING:
+    from auth_server.gate import Place
     from auth_server.grants.grant import Grant
     from auth_server.keys.custody import SigningKey
     from auth_server.keys.signer import Signer
@@ -46,6 +48,14 @@ class IssuedToken:
         return body
 
 
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What one signature takes: the key that is active, and room at the signer."""
+
+    key: "SigningKey"
+    place: "Place"
+
+
 class TokenIssuer:
     """Signs access tokens of one issuer with whatever key is active at that moment.
 
@@ -67,12 +77,35 @@ class TokenIssuer:
         self._lifetime = lifetime
         self._longest = longest
 
-    async def issue(self, grant: "Grant", *, now: int, refresh_token: str | None = None) -> IssuedToken:
+    @contextlib.contextmanager
+    def reserved(self) -> Iterator[Reserved]:
+        """All that could be lacking for one signature, before anything is used up for it: who is refused afterwards has
+        a refresh token that is used, and no other.
+
+        The key is the one of this moment. A token that says an earlier moment and is signed with it somewhat later dies
+        no later than one that was signed at once.
+
+        Raises:
+            GateFull: too many signatures are waiting.
+            KeysUnconfirmed: the database has not been read for too long.
+        """
+        with self._signer.reserved() as place:
+            yield Reserved(self._active_key(), place)
+
+    async def issue(
+        self, grant: "Grant", *, now: int, refresh_token: str | None = None, reserved: Reserved | None = None
+    ) -> IssuedToken:
         """A token for ``grant``; it lives as long as its client asks, or as long as the server is set to, and never
         longer than the session.
 
         The payload is the compact spelling that msgspec gives, so that a verifier can tell by encoding it again that
         nothing in it is spelled twice or strangely.
+
+        Args:
+            grant: what it says.
+            now: of before the reservation, in seconds since the epoch.
+            refresh_token: goes with it.
+            reserved: what it is signed with; None takes that now.
 
         Raises:
             GateFull: too many signatures are waiting.
@@ -83,5 +116,6 @@ class TokenIssuer:
         lifetime = min(asked, self._longest, grant.deadline - now)
         jti = secrets.token_urlsafe(_JTI_BYTES)
         payload = access_token_payload(grant, issuer=self._issuer, now=now, lifetime=lifetime, jti=jti)
-        token = await self._signer.sign(msgspec.json.encode(payload), self._active_key(), token_type=ACCESS_TOKEN_TYPE)
+        key, place = (self._active_key(), None) if reserved is None else (reserved.key, reserved.place)
+        token = await self._signer.sign(msgspec.json.encode(payload), key, token_type=ACCESS_TOKEN_TYPE, place=place)
         return IssuedToken(token, jti, lifetime, " ".join(grant.scopes) or None, refresh_token)
