@@ -125,6 +125,7 @@ def create_app(
             revoked = await stack.enter_async_context(
                 revoking(settings, pool, refresher, signer, clock=clock, metrics=counted)
             )
+            await refresher.go_on(first=revoked.lists.renewed)
             passwords = stack.enter_context(hasher())
             throttle = Throttle(pool)
             sessions = sessions_of(settings, keks, pool, revoked.entries)

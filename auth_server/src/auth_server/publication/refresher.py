@@ -1,5 +1,6 @@
 """Keeps the keys, the rotation and the published documents true: one turn after the other."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,10 @@ PATIENCE_SECONDS: Final = 0.25
 
 START_PATIENCE_SECONDS: Final = 2.0
 """The same for the first publication: whoever started the server likes to find the documents."""
+
+WITHDRAWAL_PATIENCE_SECONDS: Final = 1.0
+"""How long a withdrawal waits for what has to be published before it. A disk that hangs must not keep a stolen key in
+force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,9 @@ class Refresher:
 
     A directory whose documents are newer than the database means that it was restored: HTTP answers 503, and a key that
     they do not hold does not sign.
+
+    A key that is withdrawn takes with it whatever it has signed, status lists too, and a verifier without them answers
+    503. So these are published first, signed by the key that takes over: see `go_on`.
     """
 
     def __init__(
@@ -123,6 +131,9 @@ class Refresher:
         self._fault: str | None = None
         self._told: str | None = None
         self._counted = 0
+        self._held_back = False
+        self._withdrawn: frozenset[str] = frozenset()
+        self._first: Callable[[], Awaitable[None]] | None = None
 
     @property
     def published(self) -> Published:
@@ -159,15 +170,30 @@ class Refresher:
     async def start(self) -> None:
         """Make or load the keys, and publish. A publication that fails does not fail the start.
 
+        A withdrawal that is not published yet is left to `go_on`.
+
         Raises:
             KeyringError: stored keys cannot be used.
             DatabaseUnavailable: the database cannot be reached.
         """
         await self._rotation.prepare()
         await self._keyring.refresh()
+        self._withdrawn = frozenset(self._keyring.keys.revoked)
+        self._held_back = await self._is_news()
         await self._publish_current(START_PATIENCE_SECONDS)
         await self._confirm()
         self._tell()
+
+    async def go_on(self, *, first: Callable[[], Awaitable[None]]) -> None:
+        """After the start: publish what that has held back.
+
+        Args:
+            first: returns when everything else that keys sign is published by the key that is active now. Asked before
+                each withdrawal, and waited for a moment.
+        """
+        self._first = first
+        if self._held_back:
+            await self.refresh()
 
     async def refresh(self) -> None:
         """One turn.
@@ -206,6 +232,9 @@ class Refresher:
         if await self._keyring.refresh():
             keys = self._keyring.keys
             log.info("signing keys loaded", active=keys.active.kid, sequence=keys.sequence)
+        if self._held_back or not self._withdrawn.issuperset(self._keyring.keys.revoked):
+            await self._publish_first()
+        self._held_back, self._withdrawn = False, frozenset(self._keyring.keys.revoked)
         await self._publish_current(PATIENCE_SECONDS)
         fault = await self._broken(self._confirm) or fault
         self._fault = await self._broken(self.flush) or fault
@@ -232,6 +261,25 @@ class Refresher:
             for step in taken:
                 self._metrics.rotation_steps.labels(step.action).inc()
 
+    async def _is_news(self) -> bool:
+        """Whether a key is to be withdrawn that the directory still has. What is ahead of us there is not written over,
+        and not waited for."""
+        revoked, sequence = self._withdrawn, self._keyring.keys.sequence
+        theirs = await self._publisher.look(START_PATIENCE_SECONDS) if self._publisher and revoked else None
+        if theirs is None or theirs.issuer != self._issuer or theirs.sequence > sequence:
+            return False
+        return not theirs.kids.isdisjoint(revoked)
+
+    async def _publish_first(self) -> None:
+        """Have published what has to be before a withdrawal, within a moment: the withdrawal goes out in any case."""
+        if self._first is None:
+            return
+        try:
+            async with asyncio.timeout(WITHDRAWAL_PATIENCE_SECONDS):
+                await self._first()
+        except TimeoutError:
+            log.warning("a withdrawal is published before all status lists are signed anew")
+
     async def _publish_current(self, patience: float) -> None:
         """Make the documents of the keys that the database has just confirmed, and write them if that is due."""
         keys, scopes, now = self._keyring.keys, await self._scopes(), self._clock()
@@ -245,7 +293,7 @@ class Refresher:
         else:
             before = self._published
             self._published = Published(before.jwks.renewed(jwks, now=now), before.metadata.renewed(metadata, now=now))
-        if self._publisher is None:
+        if self._publisher is None or self._held_back:
             return
         if self._publisher.due(self._published.documents, now=now):
             self._publisher.begin(self._published.documents, now=now)

@@ -36,6 +36,9 @@ GATHER_SECONDS: Final = 0.005
 SPACING_SECONDS: Final = 0.05
 """From one turn to the next, at least: a storm of changes costs twenty publications a second and no more."""
 
+LOOK_SECONDS: Final = 0.01
+"""Between two looks of who waits for a turn."""
+
 PATIENCE_SECONDS: Final = 0.25
 """How long a turn waits for its own write. A disk takes milliseconds; one that takes longer is left alone meanwhile."""
 
@@ -146,6 +149,27 @@ class StatusLists:
             kid = self._active_key().kid
             if any(document.kid != kid for document in self._memory.documents):
                 self._wake.set()
+
+    async def renewed(self) -> None:
+        """Until all lists are published by the key that is active now: see `Refresher.go_on`. Lists that are held back
+        are not waited for, nor any while nothing is signed."""
+        while not self._is_by_active_key():
+            self._wake.set()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _is_by_active_key(self) -> bool:
+        try:
+            kid = self._active_key().kid
+        except ProblemError:
+            return True
+        documents = self._memory.documents
+        current = [one for one in documents if one.list_id not in self._conflicts]
+        served = {list_id: one.document.etag for list_id, one in self._served.items()}
+        if any(one.kid != kid or served.get(one.list_id) != one.etag for one in current):
+            return False
+        if self._directory is None or not documents:
+            return True
+        return self._begun == documents and not self._directory.is_busy() and self._directory.failure is None
 
     def written(self) -> None:
         """The directory has been written to: what waited for that goes on, and what it knows more of is looked at."""
