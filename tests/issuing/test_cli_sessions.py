@@ -14,13 +14,17 @@ from auth_server.cli import output, prompts
 from auth_server.cli.sessions import ends
 from auth_server.cli.sessions.outlook import outlook
 from auth_server.grants.refresh_rules import ClientTerms
+from auth_server.keys.custody import LocalKey
+from auth_server.keys.public_key import PublicKey
 from auth_server.storage import grants, status_lists
 from auth_server.storage.grants import NewGrant
 from auth_server.storage.session_list import SessionRow
 from farseal.clock import at, now
+from farseal.encoding import b64url_decode, b64url_encode
 from tests.support.accounts import accounts_pool
 from tests.support.postgres import run_apart
-from tests.support.status import ISSUER, replica
+from tests.support.signing_keys import active, insert, stored
+from tests.support.status import ISSUER, private, replica
 
 LIST = "L" * 16
 ALICE, ALICE_AGAIN, BOB, BATCH = (uuid.UUID(int=number) for number in range(1, 5))
@@ -258,15 +262,23 @@ def test_what_an_agent_says_of_itself_does_not_reach_the_terminal(sessions) -> N
 def restored(sessions, tmp_path):
     """The same from a backup: published since are the ends of two sessions."""
 
+    signs = PublicKey.of(private(1).public_key())
+
     async def publish() -> None:
-        async with accounts_pool(sessions.dsn) as pool, replica(pool, tmp_path):
-            pass
+        async with (
+            accounts_pool(sessions.dsn) as pool,
+            replica(pool, tmp_path, key=LocalKey(signs.kid, private(1))),
+            pool.acquire() as conn,
+        ):
+            row = stored(replace(active("signs", now()), kid=signs.kid))
+            await insert(conn, replace(row, public_jwk=signs.jwk()))
 
     sessions.run("sessions", "end", str(BOB), str(ALICE), "--yes")
     run_apart(publish())
     sessions.inside(
         lambda conn: conn.execute(
-            "UPDATE grants SET ended_at = NULL, ended_by = NULL; DELETE FROM status_revocations;"
+            "UPDATE grants SET ended_at = NULL, ended_by = NULL, keep_until = expires_at + interval '2 days';"
+            " DELETE FROM status_revocations;"
             " UPDATE status_lists SET version = 1"
         )
     )
@@ -287,6 +299,24 @@ def test_a_restored_database_learns_which_sessions_have_ended(restored, tmp_path
     assert (entry["action"], entry["reason"], entry["after"]["sessions"]) == ("recover sessions", "disk", 2)
     again = restored.json("sessions", "recover", str(tmp_path), "--yes")
     assert (again["sessions"], again["closed"], again["not_used"]) == (0, 0, [])
+
+
+def test_a_list_that_no_key_of_ours_has_signed_ends_no_session(restored, tmp_path) -> None:
+    """Who can write to the directory can lay a list there. It is named, and believed only by who insists, which is
+    written down; the signature of another list, and a key that was withdrawn, prove nothing."""
+    (file,) = (tmp_path / "status").glob("*.jwt")
+    head, payload, signature = file.read_bytes().split(b".")
+    forged = b64url_encode(b64url_decode(payload).replace(b'"version":', b'"version": '))
+    file.write_bytes(b".".join((head, forged.encode(), signature)))
+    said = restored.refused("sessions", "recover", str(tmp_path), "--yes")
+    assert f"signed by no key that the database knows: 1 status list, {file.stem}" in said
+    file.write_bytes(b".".join((head, payload, signature)))
+    restored.inside(lambda conn: conn.execute("UPDATE signing_keys SET state = 'revoked', revoked_at = now()"))
+    assert "keys recover" in restored.refused("sessions", "recover", str(tmp_path), "--yes")
+    assert len(restored.json("sessions", "list")) == 4
+    assert restored.json("sessions", "recover", str(tmp_path), "--yes", "--force")["unproved"] == [file.stem]
+    assert len(restored.json("sessions", "list")) == 2
+    assert restored.json("audit")[0]["after"]["unproved"] == [file.stem]
 
 
 def test_only_the_issuers_own_lists_are_believed(restored, tmp_path) -> None:

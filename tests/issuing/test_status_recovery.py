@@ -59,7 +59,7 @@ async def test_what_has_ended_has_ended_again(pool, tmp_path: Path) -> None:
     lists, faults = read_directory(tmp_path, issuer=ISSUER)
     assert not faults
     async with pool.acquire() as conn:
-        done = await recover(conn, lists, now=NOW, keep_seconds=3600)
+        done = await recover(conn, lists, now=NOW)
         assert (done.merged, done.added, done.revocations, done.sessions) == (1, 1, 3, 3)
         ended = "SELECT status_index FROM grants WHERE ended_by = 'recovered' ORDER BY 1"
         assert [row[0] for row in await conn.fetch(ended)] == [1, 2, 3]
@@ -80,8 +80,8 @@ async def test_to_recover_twice_does_no_harm(pool, tmp_path: Path) -> None:
     await restored(pool, tmp_path)
     lists, _ = read_directory(tmp_path, issuer=ISSUER)
     async with pool.acquire() as conn:
-        await recover(conn, lists, now=NOW, keep_seconds=3600)
-        again = await recover(conn, lists, now=NOW, keep_seconds=3600)
+        await recover(conn, lists, now=NOW)
+        again = await recover(conn, lists, now=NOW)
     assert (again.merged, again.added, again.closed, again.revocations, again.sessions) == (2, 0, 0, 0, 0)
 
 
@@ -108,7 +108,7 @@ async def test_a_recovery_that_fails_leaves_nothing_behind(pool, tmp_path: Path)
     async with pool.acquire() as conn:
         await conn.execute("ALTER TABLE grants ADD CHECK (ended_by <> 'recovered')")
         with pytest.raises(asyncpg.CheckViolationError):
-            await recover(conn, lists, now=NOW, keep_seconds=3600)
+            await recover(conn, lists, now=NOW)
         assert await conn.fetchval("SELECT count(*) FROM status_lists WHERE id = $1", NEXT) == 0
         assert await conn.fetchval("SELECT count(*) FROM grants WHERE ended_at IS NOT NULL") == 0
 

@@ -4,15 +4,19 @@ Between the backup and the loss sessions have ended, lists were made and entries
 the publication directory, but for the sessions that began: those are lost, and what is left of them are access tokens.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from auth_server.keys.lifecycle import KeyState
+from auth_server.keys.public_key import PublicKey
 from auth_server.publication import files
 from auth_server.status.documents import MAX_BYTES, ListError, decoded, list_uri, read_list
-from auth_server.storage import status_recovery
+from auth_server.storage import grants, signing_keys, status_recovery
+from auth_server.storage.grants import Ending
 from farseal.clock import at
+from farseal.encoding import EncodingError, b64url_decode
 from farseal.vocabulary import STATUS_DIRECTORY, STATUS_SUFFIX
 
 if TYPE_CHECKING:
@@ -21,17 +25,26 @@ if TYPE_CHECKING:
 MOST_ENTRIES: Final = 1 << 24
 """Of a list, as the table has it."""
 
-ENDED_BY: Final = "recovered"
-"""What the grants say that a published list has ended."""
-
 
 @dataclass(frozen=True, slots=True)
 class FoundList:
-    """A list as it was published: its version, and one bit for each entry."""
+    """A list as it was published.
+
+    Args:
+        list_id: of the file and of its `sub`.
+        version: of it.
+        bits: one for each entry.
+        kid: of the key that it names.
+        message: that was signed.
+        signature: over the message; not checked.
+    """
 
     list_id: str
     version: int
     bits: bytes = field(repr=False)
+    kid: str
+    message: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
 
     @property
     def size(self) -> int:
@@ -66,7 +79,7 @@ class Recovered:
 def read_directory(directory: Path, *, issuer: str) -> tuple[tuple[FoundList, ...], tuple[str, ...]]:
     """The published lists of ``issuer``, and in words what else lies there under the name of a list.
 
-    Their signatures are not checked: who may write to the directory could end sessions by this, and no more.
+    Their signatures are not checked, see `unproved`.
 
     Raises:
         OSError: the directory cannot be read.
@@ -77,9 +90,12 @@ def read_directory(directory: Path, *, issuer: str) -> tuple[tuple[FoundList, ..
         if path.suffix != STATUS_SUFFIX or path.name.startswith("."):
             continue
         try:
-            said = read_list(files.read(path, MAX_BYTES + 1))
+            body = files.read(path, MAX_BYTES + 1)
+            said = read_list(body)
             bits = decoded(said.entries, most=MOST_ENTRIES // 8)
-        except (ListError, OSError) as error:
+            message, _, signature = body.rpartition(b".")
+            signed = b64url_decode(signature)
+        except (ListError, EncodingError, OSError) as error:
             faults.append(f"{path.name!r}: {error}")
             continue
         if (said.issuer, said.uri) != (issuer, list_uri(issuer, path.stem)):
@@ -87,12 +103,35 @@ def read_directory(directory: Path, *, issuer: str) -> tuple[tuple[FoundList, ..
         elif not status_recovery.is_size(len(bits) * 8):
             faults.append(f"{path.name!r}: not the size of a list")
         else:
-            found.append(FoundList(path.stem, said.version, bits))
+            found.append(FoundList(path.stem, said.version, bits, said.kid, message, signed))
     return tuple(found), tuple(faults)
 
 
-async def recover(conn: "Connection", lists: Iterable[FoundList], *, now: int, keep_seconds: int) -> Recovered:
-    """Merge published lists into the database, in one transaction; the servers must not run meanwhile.
+def unproved(lists: Iterable[FoundList], keys: Mapping[str, PublicKey]) -> tuple[str, ...]:
+    """The lists that none of these keys has signed: anybody who can write to the directory may have made them."""
+    return tuple(
+        found.list_id
+        for found in lists
+        if (key := keys.get(found.kid)) is None or not key.has_signed(found.message, found.signature)
+    )
+
+
+async def known_keys(conn: "Connection") -> Mapping[str, PublicKey]:
+    """The keys that the database knows and that nobody has withdrawn, by kid; those too that are long gone.
+
+    A kid is the thumbprint of its key, so a row cannot say that a list was signed by a key that it was not signed by.
+    """
+    found = {}
+    for stored in await signing_keys.list_all(conn):
+        if stored.state is not KeyState.REVOKED and stored.public_jwk:
+            key = PublicKey(n=stored.public_jwk.get("n", ""), e=stored.public_jwk.get("e", ""))
+            if key.kid == stored.kid:
+                found[key.kid] = key
+    return found
+
+
+async def recover(conn: "Connection", lists: Iterable[FoundList], *, now: int) -> Recovered:
+    """Merge published lists into the database, in one transaction; the servers should not run meanwhile.
 
     What is set becomes a revocation and ends its grant. The version passes both the published one and the stored one,
     so that what is published next is newer for every verifier. Every list is closed: it is unknown which entries were
@@ -100,22 +139,24 @@ async def recover(conn: "Connection", lists: Iterable[FoundList], *, now: int, k
 
     Args:
         conn: a connection.
-        lists: from `read_directory`.
+        lists: from `read_directory`, those that are believed.
         now: seconds since the epoch.
-        keep_seconds: how long to keep the rows of the grants that end.
     """
-    merged = added = revocations = sessions = 0
+    believed = sorted(lists, key=lambda one: one.list_id)
+    ids, added = [found.list_id for found in believed], 0
     async with conn.transaction():
-        for found in sorted(lists, key=lambda one: one.list_id):
-            revoked = found.revoked
-            if await status_recovery.add(conn, found.list_id, size=found.size, version=found.version, now=at(now)):
-                added += 1
-            else:
-                merged += 1
+        living = [
+            grant_id
+            for found in believed
+            for grant_id in await status_recovery.living(conn, found.list_id, found.revoked)
+        ]
+        await status_recovery.lock(conn, living)
+        before = await status_recovery.count(conn, ids)
+        ended = await grants.end(conn, [Ending("recovered", ids=tuple(living))], at=at(now))
+        for found in believed:
+            added += await status_recovery.add(conn, found.list_id, size=found.size, version=found.version, now=at(now))
             version = await status_recovery.raise_above(conn, found.list_id, found.version)
-            revocations += await status_recovery.revoke(conn, found.list_id, revoked, version=version)
-            sessions += await status_recovery.end(
-                conn, found.list_id, by=ENDED_BY, now=at(now), keep_until=at(now + keep_seconds)
-            )
+            await status_recovery.revoke(conn, found.list_id, found.revoked, version=version)
+        revocations = await status_recovery.count(conn, ids) - before
         closed = await status_recovery.close_all(conn, now=at(now))
-    return Recovered(merged, added, closed, revocations, sessions)
+    return Recovered(len(believed) - added, added, closed, revocations, len(ended))

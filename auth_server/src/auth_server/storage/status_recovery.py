@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from auth_server.storage.connection import Connection, affected
 from auth_server.storage.status_lists import CHANNEL, NOTIFY
@@ -28,13 +29,12 @@ REVOKE = """
             AND given.index < list.size
     ON CONFLICT DO NOTHING
 """
-END = """
-    UPDATE grants
-       SET ended_at = $3, ended_by = $2, standing = false, keep_until = greatest(keep_until, $4)
-     WHERE status_list = $1
-       AND ended_at IS NULL
-       AND EXISTS (SELECT FROM status_revocations WHERE list_id = $1 AND index = status_index)
+LIVING = """
+    SELECT id FROM grants WHERE status_list = $1 AND status_index = ANY($2::integer[]) AND ended_at IS NULL
 """
+LOCK_GRANTS = "SELECT FROM grants WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
+LOCK_LISTS = "SELECT FROM status_lists ORDER BY id FOR NO KEY UPDATE"
+COUNT = "SELECT count(*) FROM status_revocations WHERE list_id = ANY($1::text[])"
 CLOSE_ALL = """
     UPDATE status_lists SET closed_at = $1 WHERE closed_at IS NULL
 """
@@ -56,14 +56,27 @@ async def raise_above(conn: Connection, list_id: str, published: int) -> int:
     return found
 
 
-async def revoke(conn: Connection, list_id: str, indexes: Sequence[int], *, version: int) -> int:
-    """Set entries; gives how many were not set before."""
-    return affected(await conn.execute(REVOKE, list_id, indexes, version, timeout=_SECONDS))
+async def revoke(conn: Connection, list_id: str, indexes: Sequence[int], *, version: int) -> None:
+    """Set entries."""
+    await conn.execute(REVOKE, list_id, indexes, version, timeout=_SECONDS)
 
 
-async def end(conn: Connection, list_id: str, *, by: str, now: datetime, keep_until: datetime) -> int:
-    """End the living grants whose entry is set; gives how many."""
-    return affected(await conn.execute(END, list_id, by, now, keep_until, timeout=_SECONDS))
+async def living(conn: Connection, list_id: str, indexes: Sequence[int]) -> list[UUID]:
+    """The grants that have these entries, and that nothing has ended."""
+    rows = await conn.fetch(LIVING, list_id, indexes, timeout=_SECONDS)
+    return [UUID(bytes=row["id"].bytes) for row in rows]
+
+
+async def lock(conn: Connection, ids: Sequence[UUID]) -> None:
+    """Lock these grants and all lists, in the order in which everybody does."""
+    await conn.execute(LOCK_GRANTS, ids, timeout=_SECONDS)
+    await conn.execute(LOCK_LISTS, timeout=_SECONDS)
+
+
+async def count(conn: Connection, ids: Sequence[str]) -> int:
+    """How many entries of these lists are set."""
+    found: int = await conn.fetchval(COUNT, ids, timeout=_SECONDS)
+    return found
 
 
 async def close_all(conn: Connection, *, now: datetime) -> int:

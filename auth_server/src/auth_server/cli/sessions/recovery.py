@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,23 +14,20 @@ from auth_server.cli.session import Refusal, Unavailable, in_database
 from auth_server.cli.sessions.access import database_now, settings
 from auth_server.storage import audit
 from auth_server.storage.connection import Connection
-from auth_server.terms import ACCESS_TOKEN_SECONDS
 from farseal.clock import at
 
 if TYPE_CHECKING:
     from auth_server.status.recovery import Recovered
 
-TOKENS_ARE_DEAD_SECONDS: Final = ACCESS_TOKEN_SECONDS[1] + 3600
-"""After the end of a session: the longest life of any access token, with room for clocks and leeway."""
-
 
 @click.command(short_help="Catch up with what was published after a backup.")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--force", is_flag=True, help="Believe lists too that no key of the database has signed.")
 @YES
 @WHY
 @WHO
 @json_option
-def recover(directory: Path, *, yes: bool, reason: str | None, who: str | None, as_json: bool) -> None:
+def recover(directory: Path, *, force: bool, yes: bool, reason: str | None, who: str | None, as_json: bool) -> None:
     """Teach a database that came back from a backup which sessions have ended since.
 
     DIRECTORY is the publish directory, or a copy of it from a static host. What its status lists say is believed, as
@@ -38,26 +35,35 @@ def recover(directory: Path, *, yes: bool, reason: str | None, who: str | None, 
     which ones were given out after the backup; a server makes a new list when it starts, and nobody can log in until
     that may be used. Sessions that began after the backup are lost: their access tokens go on until they expire.
 
-    Stop the servers before, and run keys recover too. AUTH_SERVER_ISSUER must be set.
+    Stop the servers before, and run keys recover first: a list is believed when a key that the database knows has
+    signed it. Others may be of anybody who can write to DIRECTORY, and end sessions; --force believes them too.
+    AUTH_SERVER_ISSUER must be set.
 
     \b
     Example:
       farseal-auth sessions recover /var/lib/farseal/published --reason "restored the backup of the night"
     """
-    from auth_server.status.recovery import read_directory  # noqa: PLC0415 - for this command alone
-    from auth_server.status.recovery import recover as catch_up  # noqa: PLC0415
+    from auth_server.status import recovery  # noqa: PLC0415 - for this command alone
 
     named = settings()
     if named.issuer is None:
         raise Unavailable("AUTH_SERVER_ISSUER is needed: the lists of another issuer are not ours")
     try:
-        lists, faults = read_directory(directory, issuer=named.issuer)
+        lists, faults = recovery.read_directory(directory, issuer=named.issuer)
     except OSError as error:
         raise Refusal(f"{error.filename or directory} cannot be read: {error.strerror}") from None
     for fault in faults:
         click.echo(f"{click.style('Warning', fg='yellow', bold=True)}: not used: {harmless(fault)}.", err=True)
     if not lists:
         raise Refusal(f"{directory} has no status list of {named.issuer}")
+    doubtful = recovery.unproved(lists, in_database(recovery.known_keys))
+    if doubtful and not force:
+        raise Refusal(
+            f"signed by no key that the database knows: {_count(len(doubtful), 'status list')}, {', '.join(doubtful)}. "
+            "Run keys recover first; --force believes them all the same"
+        )
+    for list_id in doubtful:
+        click.echo(f"{click.style('Warning', fg='yellow', bold=True)}: believed unproved: {list_id}.", err=True)
     ended = sum(len(found.revoked) for found in lists)
     click.echo(
         f"{directory} has {_count(len(lists), 'status list')} of {named.issuer}, "
@@ -65,14 +71,13 @@ def recover(directory: Path, *, yes: bool, reason: str | None, who: str | None, 
         err=True,
     )
     prompts.confirm("Believe it?", yes=yes)
-    keep = max(named.session_history_seconds, TOKENS_ARE_DEAD_SECONDS)
     by = actor(who)
 
     async def work(conn: Connection) -> "Recovered":
         async with conn.transaction():
             now = await database_now(conn)
-            found = await catch_up(conn, lists, now=now, keep_seconds=keep)
-            after = asdict(found)
+            found = await recovery.recover(conn, lists, now=now)
+            after = asdict(found) | {"unproved": list(doubtful)}
             await audit.append(conn, at=at(now), actor=by, action="recover sessions", reason=reason, after=after)
             return found
 
@@ -81,7 +86,7 @@ def recover(directory: Path, *, yes: bool, reason: str | None, who: str | None, 
         as_json,
         f"Recovered: {_count(found.sessions, 'session')} ended again, {_count(found.added, 'list')} came back, "
         f"{_count(found.closed, 'list')} closed.",
-        {**asdict(found), "not_used": faults},
+        {**asdict(found), "unproved": list(doubtful), "not_used": faults},
     )
 
 
