@@ -74,7 +74,8 @@ async def http(server: Running, there: World, clock: Clock):
 async def listed(http: aiohttp.ClientSession, token: str) -> list[dict[str, Any]]:
     answer = await ask(http, "GET", SESSIONS, headers=bearer(token))
     assert answer.status == 200, answer
-    assert answer.json.keys() == {"sessions"}
+    assert answer.json.keys() == {"sessions", "more"}
+    assert answer.json["more"] is False
     found: list[dict[str, Any]] = answer.json["sessions"]
     return found
 
@@ -95,6 +96,33 @@ async def test_a_person_sees_their_own_living_sessions(http: aiohttp.ClientSessi
     found = await listed(http, token)
     assert [one["id"] for one in found] == [claims_of(token)["sid"], sid(old)]
     assert [one["current"] for one in found] == [True, False]
+
+
+async def test_many_sessions_are_told_in_a_bounded_answer(http: aiohttp.ClientSession, there: World) -> None:
+    """The newest hundred, and that there are more: whose program logs in each minute gets no megabytes."""
+    token = await account_token(http, "zoë")
+    await there.execute(
+        "INSERT INTO status_lists (id, size, permutation_key) VALUES ($1, 1024, $2)", "Z" * 16, bytes(16)
+    )
+    await there.execute(
+        """
+        INSERT INTO grants (id, client_id, user_id, audience, scopes, created_at, expires_at, last_used_at, agent,
+                            status_list, status_index, keep_until)
+        SELECT gen_random_uuid(), 'login', $1, '{}', '{}', now() + n * interval '1 second', now() + interval '1 day',
+               now(), n::text, $2, n, now() + interval '3 days'
+          FROM generate_series(1, 120) AS n
+        """,
+        there.people["zoë"], "Z" * 16,
+    )  # fmt: skip
+    answer = await ask(http, "GET", SESSIONS, headers=bearer(token))
+    assert [one["agent"] for one in answer.json["sessions"]] == [str(n) for n in range(120, 20, -1)]
+    assert answer.json["more"] is True
+    await there.execute(
+        "UPDATE grants SET created_at = now() - interval '1 hour', expires_at = now()"
+        " WHERE status_list = $1 AND status_index > 21",
+        "Z" * 16,
+    )
+    assert next(one["agent"] for one in await listed(http, token)) == "21"
 
 
 async def test_a_session_is_told_by_what_people_recognise(http: aiohttp.ClientSession) -> None:

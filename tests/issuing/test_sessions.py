@@ -495,9 +495,11 @@ async def test_a_person_sees_their_living_sessions_the_newest_first(pool, sessio
     await log_in(sessions, bob)
     await sessions.end(by="logout", now=NOW + 5, ids=[uuid.UUID(opened[1].grant.session_id)])
     now = NOW + 600
-    living = [str(session.id) for session in await sessions.of_user(alice.id, now=now)]
+    living = [str(session.id) for session in await sessions.of_user(alice.id, now=now, limit=9)]
     assert living == [opened[3].grant.session_id, opened[2].grant.session_id]  # the first has been idle for 600 s
-    assert await sessions.of_user(uuid.uuid4(), now=now) == ()
+    (newest,) = await sessions.of_user(alice.id, now=now, limit=1)
+    assert str(newest.id) == opened[3].grant.session_id
+    assert await sessions.of_user(uuid.uuid4(), now=now, limit=9) == ()
     assert sessions.deadline(await stored(sessions, opened[0])) == NOW + 3600
 
 

@@ -197,15 +197,18 @@ class Sessions:
             async with self._pool.acquire() as conn:
                 return await grants.find(conn, session_id)
 
-    async def of_user(self, user_id: UUID, *, now: int) -> tuple[StoredGrant, ...]:
-        """The living sessions of a person, the newest first.
+    async def of_user(self, user_id: UUID, *, now: int, limit: int) -> tuple[StoredGrant, ...]:
+        """The living sessions of a person, the newest first, and no more than ``limit``.
 
         Raises:
             DatabaseUnavailable: 503.
         """
+        idle, absolute = self._defaults.idle, self._defaults.absolute
         with database_errors():
             async with self._pool.acquire() as conn:
-                found = await grants.of_user(conn, user_id)
+                found = await grants.of_user(
+                    conn, user_id, living_at=at(now), idle=idle, absolute=absolute, limit=limit
+                )
         return tuple(session for session in found if self.is_living(session, now=now))
 
     async def recognise(self, token: str, *, now: int) -> StoredGrant | None:

@@ -19,21 +19,28 @@ if TYPE_CHECKING:
 PATH: Final = "/api/sessions"
 ONE: Final = PATH + "/{id}"
 
+MOST: Final = 100
+"""Sessions in one answer: 40 kB."""
+
 LIST: Final = "list_sessions"
 END: Final = "end_session"
 
 
 async def get_api_sessions(request: web.Request) -> web.Response:
-    """The caller's living sessions, the newest first."""
+    """The caller's living sessions, the newest first, as many as `MOST`; ``more`` tells whether there are others.
+
+    They show when newer ones have ended: a program that logs in each minute and never out is a fault to be found, and
+    no reason to answer megabytes.
+    """
     services, now = request.app[SERVICES], request.app[SERVICES].clock()
     caller = await _caller(services, request, kind=LIST, now=now)
     if isinstance(caller, web.Response):
         return caller
     user_id, current = caller
-    found = await services.sessions.of_user(user_id, now=now)
+    found = await services.sessions.of_user(user_id, now=now, limit=MOST + 1)
     services.count(LIST, "listed", user_id=user_id)
-    told = [_told(grant, services.sessions.deadline(grant), current) for grant in found]
-    return json_answer({"sessions": told})
+    told = [_told(grant, services.sessions.deadline(grant), current) for grant in found[:MOST]]
+    return json_answer({"sessions": told, "more": len(found) > MOST})
 
 
 async def delete_api_session(request: web.Request) -> web.Response:

@@ -157,12 +157,31 @@ async def find(conn: Connection, grant_id: UUID) -> StoredGrant | None:
     return None if row is None else _grant(row)
 
 
-async def of_user(conn: Connection, user_id: UUID) -> list[StoredGrant]:
-    """All sessions of a person that nothing has ended, the newest first; their deadlines are the caller's to judge."""
+async def of_user(
+    conn: Connection, user_id: UUID, *, living_at: datetime, idle: int, absolute: int, limit: int
+) -> list[StoredGrant]:
+    """The sessions of a person that live at a moment, the newest first, and no more than ``limit``.
+
+    Args:
+        conn: a connection.
+        user_id: of the person.
+        living_at: see `auth_server.grants.refresh_rules.over`, which this follows.
+        idle: seconds, for clients without a term of their own.
+        absolute: the same.
+        limit: 1 or more.
+    """
     rows = await conn.fetch(
-        f"SELECT {_COLUMNS} {_FROM} WHERE g.user_id = $1 AND g.ended_at IS NULL ORDER BY g.created_at DESC, g.id",
-        user_id,
-    )
+        f"""
+        SELECT {_COLUMNS} FROM grants g JOIN clients c ON c.id = g.client_id
+         WHERE g.user_id = $1 AND g.ended_at IS NULL AND g.expires_at > $2
+           AND (g.refresh_hash IS NULL
+                OR (g.created_at + coalesce(c.session_absolute_seconds, $4) * interval '1 second' > $2
+                    AND g.last_used_at + coalesce(c.session_idle_seconds, $3) * interval '1 second' > $2))
+      ORDER BY g.created_at DESC, g.id
+         LIMIT $5
+        """,  # noqa: S608 - constants
+        user_id, living_at, idle, absolute, limit,
+    )  # fmt: skip
     return [_grant(row) for row in rows]
 
 
