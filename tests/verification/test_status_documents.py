@@ -319,3 +319,20 @@ def test_a_policy_is_one_of_three_and_no_text(value) -> None:
     with pytest.raises(ValueError, match="must be a StatusPolicy"):
         Expectations(NOTES, frozenset({ISSUER}), status=value)
     assert Expectations(NOTES, frozenset({ISSUER})).status is StatusPolicy.REQUIRE
+
+
+@pytest.mark.parametrize("unit", [b"[]", b"{}", b"1e5"])
+def test_an_index_that_is_slow_to_read_is_not_read(unit) -> None:
+    """A parser that is at work keeps all threads waiting; the slowest of these took half a second of everybody's."""
+    data = b'{"status_lists":[],"a":[%s]}' % b",".join([unit] * (1_000_000 // (len(unit) + 1)))
+    began = time.thread_time()
+    with pytest.raises(StatusListError, match="more in it"):
+        parse_index(data, ISSUER)
+    assert time.thread_time() - began < 0.1
+
+
+def test_the_largest_index_is_read_whatever_its_uris_are_made_of() -> None:
+    """Of 4096 lists with digests, and brackets and commas in each URI."""
+    uris = [f"https://[2001:db8::1]/a,b/{number}.jwt" for number in range(MAX_LISTS)]
+    document = compact_json({"status_lists": uris, "farseal": {"lists": dict.fromkeys(uris, b64(bytes(32)))}})
+    assert parse_index(document, ISSUER) == dict.fromkeys(uris, bytes(32))

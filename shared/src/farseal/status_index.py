@@ -15,6 +15,10 @@ MAX_LISTS: Final = 4096
 MAX_ALL_LISTS_BYTES: Final = 256 << 20
 """Of the entries of all lists of one issuer, inflated: two thousand million sessions. No issuer owns our memory."""
 
+MAX_SEPARATORS: Final = 8 * MAX_LISTS
+"""Commas and opening brackets of the document, also those in texts: an index of `MAX_LISTS` has two for each. A parser
+keeps all threads waiting, and a megabyte of brackets is the work of half a second."""
+
 DIGEST_BYTES: Final = 32
 """Of SHA-256."""
 
@@ -43,9 +47,12 @@ def parse_index(data: bytes, issuer: str) -> Mapping[str, bytes | None]:
         issuer: whose it must be, where it says whose it is.
 
     Raises:
-        StatusListError: it is not strict JSON, is of another issuer, names more than `MAX_LISTS` lists, one of them
-            twice, two with one name or one without, or its member ``farseal`` cannot be read.
+        StatusListError: it is not strict JSON, has more than `MAX_SEPARATORS`, is of another issuer, names more than
+            `MAX_LISTS` lists, one of them twice, two with one name or one without, or its member ``farseal`` cannot be
+            read.
     """
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_SEPARATORS:
+        raise StatusListError("The index has more in it than any has")
     try:
         document = parse_json_object(data)
     except EncodingError as error:
