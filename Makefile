@@ -61,8 +61,11 @@ fmt: $(VENV)/.dev ## format and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+# Of the measurement of logouts: seconds between two looks of a server that polls, 1 to 10.
+TTL ?= 1
+
 bench: $(VENV)/.dev ## measure verification next to plain PyJWT, status lists, and logouts on the demo's stack
-	$(BIN)/python -m benchmarks
+	@BENCH_TTL=$(TTL) $(BIN)/python -m benchmarks
 
 # Of the soak: how long, how many requests in a second (0 for all that are answered), replicas, sessions of people at
 # a time, 0 for no control.

@@ -1,11 +1,14 @@
 """How long a session lives on after its logout, at servers that never ask: from the 204 to the first refusal.
 
-On the demo's stack and with its settings, under load: resource_a reads the folder of published documents, resource_b
+`BENCH_TTL` says how often whoever polls looks, in seconds; otherwise the demo's own settings hold.
+
+On the demo's stack, under load: resource_a reads the folder of published documents, resource_b
 polls a static host. Sessions log out a few at a time, each at a moment of its own, while its token is shown to both
 servers again and again; what the figures say is not finer than the pause between two requests.
 """
 
 import asyncio
+import os
 import random
 import time
 from collections import Counter
@@ -30,16 +33,17 @@ from demo.wire import Wire, WireError
 
 LOGOUTS: Final = 200
 BATCH: Final = 8
-"""Sessions that log out side by side, each on its own."""
+"""Sessions that log out side by side for each second of the ttl, each on its own."""
 LOGINS_AT_ONCE: Final = 3
 PAUSE_SECONDS: Final = 0.015
-"""Between an answer and the next request with the same token to the same server."""
+"""For each second of the ttl, between an answer and the next request with the same token to the same server. So the
+load is about the same at every ttl."""
 LEAST: Final = 3
 """Answers to each token before its logout."""
-SPREAD_SECONDS: Final = STATUS_TTL_SECONDS
-"""Over which the logouts of a batch are spread, so that they meet the polls in every phase."""
 BEYOND_SECONDS: Final = 1.0
 """After the last bound, until what was not refused counts as never refused."""
+TTLS: Final = range(1, 11)
+"""That may be asked for; at the longest it all takes two minutes."""
 RATE: Final = 100
 """Further requests in a second to each server, of a client with fresh tokens of its own."""
 CONNECTIONS: Final = 2
@@ -58,7 +62,7 @@ async def measure(stack: BenchStack, logouts: int = LOGOUTS) -> Figures:
         MeasurementError: somebody cannot log in or out, or is not let in before.
         StackError: a service ended.
     """
-    targets = targets_of(stack.addresses)
+    targets, each = targets_of(stack.addresses, stack.ttl), BATCH * stack.ttl
     endings: dict[str, list[Ending]] = {target.name: [] for target in targets}
     shown = 0
     pairs = await log_all_in(stack.addresses.issuer, logouts)
@@ -66,13 +70,13 @@ async def measure(stack: BenchStack, logouts: int = LOGOUTS) -> Figures:
         began = time.monotonic()
         while pairs:
             stack.check()
-            batch, pairs = pairs[:BATCH], pairs[BATCH:]
-            for seen in await asyncio.gather(*(log_one_out(stack.addresses.issuer, targets, pair) for pair in batch)):
+            batch, pairs = pairs[:each], pairs[each:]
+            for seen in await asyncio.gather(*(log_one_out(stack, targets, pair) for pair in batch)):
                 for target, (heard, ended) in zip(targets, seen, strict=True):
                     endings[target.name].append(ending([heard], target.bound, ended))
                     shown += heard.answers.total()
             show_progress(logouts - len(pairs), logouts, what="logout")
-        return Figures(endings, load.answers, shown, time.monotonic() - began)
+        return Figures(endings, load.answers, shown, time.monotonic() - began, stack.ttl)
 
 
 async def log_all_in(issuer: str, sessions: int) -> list[Pair]:
@@ -98,25 +102,25 @@ async def log_all_in(issuer: str, sessions: int) -> list[Pair]:
     return pairs
 
 
-async def log_one_out(issuer: str, targets: Sequence[Target], pair: Pair) -> list[tuple[Heard, float]]:
+async def log_one_out(stack: BenchStack, targets: Sequence[Target], pair: Pair) -> list[tuple[Heard, float]]:
     """Show a token to every server, log it out, go on until it is refused everywhere; give what each said, and since
     when it had to."""
-    heard = [Heard() for _ in targets]
+    heard, pause = [Heard() for _ in targets], PAUSE_SECONDS * stack.ttl
     showing = [
-        asyncio.create_task(keep_showing(target, pair.access, one, pause=PAUSE_SECONDS))
+        asyncio.create_task(keep_showing(target, pair.access, one, pause=pause))
         for target, one in zip(targets, heard, strict=True)
     ]
     try:
         await until(lambda: all(one.let_in >= LEAST for one in heard), "a token is not let in", 10.0)
-        await asyncio.sleep(random.uniform(0.0, SPREAD_SECONDS))  # noqa: S311 - any moment
-        with Wire(issuer) as wire:
+        await asyncio.sleep(random.uniform(0.0, stack.ttl))  # noqa: S311 - in any phase of the polls
+        with Wire(stack.addresses.issuer) as wire:
             answer = await log_out(wire, pair.access)
         ended = time.monotonic()
         if answer != LOGGED_OUT:
             raise MeasurementError(f"a logout is answered {answer}")
         patience = max(target.bound for target in targets) + BEYOND_SECONDS
         await until(lambda: all(one.refused for one in heard), None, patience)
-        await asyncio.sleep(10 * PAUSE_SECONDS)  # it must not be let in again
+        await asyncio.sleep(10 * pause)  # it must not be let in again
     except WireError as error:
         raise MeasurementError(f"the auth server does not answer: {error}") from error
     finally:
@@ -181,16 +185,19 @@ def steady(rate: float) -> Callable[[], float]:
     return pace
 
 
-async def run(logouts: int = LOGOUTS) -> Figures:
+async def run(ttl: int) -> Figures:
     """Start the stack, measure, stop it."""
-    async with running() as stack:
-        return await measure(stack, logouts)
+    async with running(ttl=ttl) as stack:
+        return await measure(stack)
 
 
 def main() -> None:
     """Print the table; a stack that cannot be had ends the program with one line."""
+    asked = os.environ.get("BENCH_TTL", str(STATUS_TTL_SECONDS))
+    if asked not in map(str, TTLS):
+        raise SystemExit(f"bench: BENCH_TTL must be {TTLS[0]} to {TTLS[-1]}, and is {asked}")
     try:
-        print(report(asyncio.run(run())))
+        print(report(asyncio.run(run(int(asked)))))
     except (
         AlreadyRunningError,
         DatabaseError,

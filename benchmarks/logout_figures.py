@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from demo.asking import Ending
-from demo.services import STATUS_TTL_SECONDS
 from demo.traffic import GOOD
 
-WAYS: Final[Mapping[str, str]] = {"resource_a": "folder", "resource_b": f"polled host, ttl {STATUS_TTL_SECONDS} s"}
+WAYS: Final[Mapping[str, str]] = {"resource_a": "folder", "resource_b": "polled host, ttl {ttl} s"}
 """How each server is told."""
 
 
@@ -25,6 +24,7 @@ class Figures:
     shown: int
     """Requests with the tokens of the sessions."""
     seconds: float
+    ttl: int
 
     @property
     def per_second(self) -> float:
@@ -59,7 +59,7 @@ def report(figures: Figures) -> str:
         f"{'':32}{'p50 ms':>10}{'p99 ms':>10}{'max ms':>10}{'bound ms':>10}{'let in late':>13}",
     ]
     for name, endings in figures.endings.items():
-        lines.append(f"{f'{name} ({WAYS[name]})':32}{row(endings)}")
+        lines.append(f"{f'{name} ({WAYS[name].format(ttl=figures.ttl)})':32}{row(endings)}")
     failed = {kind: count for kind, count in figures.load.items() if kind != GOOD}
     lines.append("")
     lines.append(f"meanwhile {figures.load.total():,} requests of others, failures {failed or 0}")

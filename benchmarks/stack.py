@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from demo.ports import check_ports
-from demo.services import HOST, Addresses, Service
+from demo.services import HOST, STATUS_TTL_SECONDS, Addresses, Service
 from demo.settings import CHECKOUT
 from demo.stack import Stack
 from demo.state import Lock, State
@@ -26,18 +26,36 @@ QUIET: Final = {
 
 
 class BenchStack(Stack):
-    """The demo's services with its settings, but for what costs time and shows nothing here."""
+    """The demo's services with its settings, but for what costs time and shows nothing here.
+
+    Args:
+        addresses, state, lock: as of a `Stack`.
+        ttl: seconds between two looks of whoever polls for ended sessions.
+    """
+
+    def __init__(self, addresses: Addresses, state: State, *, lock: int, ttl: int) -> None:
+        super().__init__(addresses, state, lock=lock)
+        self.ttl = ttl
 
     def describe(self, auth_dsn: Path, notes_dsn: Path) -> tuple[Service, ...]:
         """Describe them."""
+        asked = {
+            "auth_server": {"AUTH_SERVER_STATUS_TTL_SECONDS": str(self.ttl)},
+            "resource_b": {"FARSEAL_STATUS_REFRESH_SECONDS": str(self.ttl)},
+        }
         return tuple(
-            replace(service, settings={**service.settings, **QUIET.get(service.name, {})})
+            replace(
+                service,
+                settings={**service.settings, **QUIET.get(service.name, {}), **asked.get(service.name, {})},
+            )
             for service in super().describe(auth_dsn, notes_dsn)
         )
 
 
 @contextlib.asynccontextmanager
-async def running(port: int = PORT, directory: Path = CHECKOUT / ".run") -> AsyncIterator[BenchStack]:
+async def running(
+    port: int = PORT, directory: Path = CHECKOUT / ".run", *, ttl: int = STATUS_TTL_SECONDS
+) -> AsyncIterator[BenchStack]:
     """Start everything, and stop it at the end.
 
     Raises:
@@ -50,7 +68,7 @@ async def running(port: int = PORT, directory: Path = CHECKOUT / ".run") -> Asyn
     lock = Lock(state)
     lock.take()
     addresses = Addresses(port)
-    stack = BenchStack(addresses, state, lock=lock.descriptor)
+    stack = BenchStack(addresses, state, lock=lock.descriptor, ttl=ttl)
     try:
         check_ports(addresses.ports)
         await stack.open_databases(None)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from demo.services import DIRECTORY_BOUND_SECONDS, HTTP_BOUND_SECONDS, Addresses
+from demo.services import DIRECTORY_BOUND_SECONDS, STATUS_TTL_SECONDS, Addresses, http_bound
 from demo.traffic import GOOD, kind_of
 from demo.wire import Wire, WireError
 
@@ -29,11 +29,11 @@ class Target:
     """Seconds from the end of a session within which it refuses the session's tokens."""
 
 
-def targets_of(addresses: Addresses) -> tuple[Target, Target]:
-    """Give both, each with the bound of the way in which it is told."""
+def targets_of(addresses: Addresses, ttl: int = STATUS_TTL_SECONDS) -> tuple[Target, Target]:
+    """Give both, each with the bound of the way in which it is told; whoever polls does so each ``ttl`` seconds."""
     return (
         Target("resource_a", addresses.notes, "/notes?limit=1", DIRECTORY_BOUND_SECONDS),
-        Target("resource_b", addresses.reports, "/reports/mine", HTTP_BOUND_SECONDS),
+        Target("resource_b", addresses.reports, "/reports/mine", http_bound(ttl)),
     )
 
 

@@ -1,7 +1,7 @@
 """The lines a visitor can paste into another terminal."""
 
 from demo.seed import PASSWORDS
-from demo.services import HTTP_BOUND_SECONDS, Addresses
+from demo.services import STATUS_TTL_SECONDS, Addresses, http_bound
 from demo.state import State
 
 
@@ -29,7 +29,7 @@ bob is no analyst, so the last one is refused:
 He logs out, and servers that were not told refuse his token:
 
   curl -sw '%{{http_code}}\\n' -X POST -H "Authorization: Bearer $TOKEN" {addresses.issuer}/api/logout
-  sleep {HTTP_BOUND_SECONDS:.0f}
+  sleep {http_bound(STATUS_TTL_SECONDS):.0f}
   {curl} {addresses.notes}/notes
   {curl} {addresses.reports}/reports/mine
 

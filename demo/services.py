@@ -29,8 +29,6 @@ STATUS_TTL_SECONDS: Final = 1
 """How often resource_b looks for sessions that have ended: the least that is allowed, where a deployment takes 5."""
 DIRECTORY_BOUND_SECONDS: Final = 1.0
 """From the end of a session to its refusal at whoever reads the folder."""
-HTTP_BOUND_SECONDS: Final = STATUS_TTL_SECONDS + 1.0
-"""The same at whoever polls: one ttl, and a second for the publication and for the look itself."""
 REFRESH_GRACE_SECONDS: Final = 2
 """For which a used refresh token leads to its successor. Whole seconds are compared: this is one at the very least."""
 RSA_BITS: Final = 3072
@@ -54,6 +52,11 @@ ROTATION_POLICY: Final[Mapping[str, str]] = {
 1 s skew + 1 s publication) before it signs, where a deployment takes a day. No cache lies between the static host and
 resource_b. When to rotate is left to the operator's commands. Sessions end everywhere within two seconds, and a thief
 need not wait long until he is told from a second tab."""
+
+
+def http_bound(ttl: int) -> float:
+    """Seconds from the end of a session to its refusal at whoever polls: one ttl, and one for publication and look."""
+    return ttl + 1.0
 
 
 @dataclass(frozen=True, slots=True)

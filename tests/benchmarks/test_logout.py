@@ -23,6 +23,7 @@ GOOD = Figures(
     load=Counter({"200": 10_000}),
     shown=40_000,
     seconds=50.0,
+    ttl=1,
 )
 
 
@@ -76,12 +77,12 @@ def test_a_pace_is_kept_and_a_backlog_given_up() -> None:
 
 
 def test_the_stack_is_the_demos(tmp_path: Path) -> None:
-    """Another one would measure something else: it differs in its logs, and in whose word on addresses is taken."""
+    """Another one would measure something else: it differs in its logs, the ttl, and whose word on addresses it takes."""
     state = State(tmp_path)
-    stack = BenchStack(Addresses(9600), state, lock=-1)
+    stack = BenchStack(Addresses(9600), state, lock=-1, ttl=5)
     told = {service.name: service.settings for service in stack.describe(tmp_path / "one", tmp_path / "two")}
-    assert told["auth_server"]["AUTH_SERVER_STATUS_TTL_SECONDS"] == "1"
-    assert told["resource_b"]["FARSEAL_STATUS_REFRESH_SECONDS"] == "1"
+    assert told["auth_server"]["AUTH_SERVER_STATUS_TTL_SECONDS"] == "5"
+    assert told["resource_b"]["FARSEAL_STATUS_REFRESH_SECONDS"] == "5"
     assert told["auth_server"]["AUTH_SERVER_TRUSTED_PROXIES"] == "127.0.0.1/32"
 
 

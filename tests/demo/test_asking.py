@@ -118,3 +118,4 @@ def test_each_server_has_the_bound_of_its_way() -> None:
         ("resource_a", 1.0),
         ("resource_b", 2.0),
     ]
+    assert [target.bound for target in targets_of(Addresses(9000), 5)] == [1.0, 6.0]
