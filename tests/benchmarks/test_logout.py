@@ -77,7 +77,7 @@ def test_a_pace_is_kept_and_a_backlog_given_up() -> None:
 
 
 def test_the_stack_is_the_demos(tmp_path: Path) -> None:
-    """Another one would measure something else: it differs in its logs, the ttl, and whose word on addresses it takes."""
+    """Another would measure something else: it differs in its logs, the ttl, and whose word on addresses it takes."""
     state = State(tmp_path)
     stack = BenchStack(Addresses(9600), state, lock=-1, ttl=5)
     told = {service.name: service.settings for service in stack.describe(tmp_path / "one", tmp_path / "two")}
