@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from auth_server.status.upkeep import BATCH, MARGIN_SECONDS, Upkeep
@@ -86,6 +87,27 @@ async def test_a_list_goes_when_no_token_can_name_it(pool, closed: int | None, n
     await upkeep(pool).clean_up()
     assert {row["id"] for row in await pool.fetch("SELECT id FROM status_lists")} == ({NEXT} if goes else {LIST, NEXT})
     assert await pool.fetchval("SELECT count(*) FROM status_revocations") == (0 if goes else 100)
+
+
+async def test_lists_with_many_revocations_go_however_long_that_takes(new_database) -> None:
+    """One after the other, and beyond the time that any other statement may take: they would stay for ever."""
+    dsn = await new_database()
+    async with accounts_pool(dsn) as pool:
+        async with pool.acquire() as conn:
+            for list_id in (LIST, NEXT):
+                await add_list(conn, list_id)
+                await revoke(conn, list_id, range(4))
+            await conn.execute("UPDATE status_lists SET closed_at = now() - interval '1 day'")
+            await conn.execute(
+                """
+                CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN PERFORM pg_sleep(0.2); RETURN OLD; END $$;
+                CREATE TRIGGER slow BEFORE DELETE ON status_revocations FOR EACH ROW EXECUTE FUNCTION slow();
+                """
+            )
+        async with asyncpg.create_pool(dsn, min_size=1, max_size=1, command_timeout=0.5) as hurried:
+            await upkeep(hurried).clean_up()
+        assert await pool.fetchval("SELECT count(*) FROM status_lists") == 0
 
 
 async def test_a_grant_that_is_made_in_that_moment_keeps_its_list(pool) -> None:

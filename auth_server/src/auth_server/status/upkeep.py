@@ -1,5 +1,7 @@
 """Takes away what nobody needs any more: grants whose every token is dead, and lists that no grant names."""
 
+import contextlib
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -60,12 +62,16 @@ class Upkeep:
                 swept += found
                 if found < BATCH:
                     break
-            async with self._pool.acquire() as conn:
-                try:
-                    retired = await status_lists.retire(conn, closed_before=at(now - self._keep_seconds))
-                except asyncpg.ForeignKeyViolationError:
-                    retired = ()  # a grant of one was made in this moment
+            retired = await self._retire(at(now - self._keep_seconds))
         if swept:
             log.info("sessions of which nothing matters any more deleted", count=swept)
         for list_id in retired:
             log.info("status list retired", list_id=list_id)
+
+    async def _retire(self, closed_before: datetime) -> list[str]:
+        retired: list[str] = []
+        async with self._pool.acquire() as conn:
+            with contextlib.suppress(asyncpg.ForeignKeyViolationError):  # a grant of one was made in this moment
+                while (list_id := await status_lists.retire(conn, closed_before=closed_before)) is not None:
+                    retired.append(list_id)
+        return retired

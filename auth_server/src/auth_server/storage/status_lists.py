@@ -20,6 +20,10 @@ LOCK_ID: Final = 0x6661_7273_6C69_7374
 RANGE: Final = 1 << 20
 """Indexes that one query looks at: their answer is 4 MiB at most."""
 
+_RETIRE_SECONDS: Final = 120
+"""Bound of the statement that takes a list away, and each of its revocations with it: four million take four seconds,
+and nobody waits for them. At the bound of all other statements the largest lists would stay for ever."""
+
 _LOOKS: Final = 3
 """For an open list: one that somebody else fills up in this moment is found, waited for, and then not there."""
 
@@ -128,6 +132,7 @@ RETIRE = """
          WHERE closed_at < $1
            AND NOT EXISTS (SELECT FROM grants WHERE status_list = list.id)
       ORDER BY id
+         LIMIT 1
            FOR UPDATE SKIP LOCKED
     )
  RETURNING id
@@ -189,17 +194,17 @@ async def confirm(conn: Connection, ids: Collection[str], *, lead_seconds: int) 
     return affected(await conn.execute(CONFIRM, list(ids), lead_seconds))
 
 
-async def retire(conn: Connection, *, closed_before: datetime) -> tuple[str, ...]:
-    """Take away the lists that were closed before then and that no grant names; gives their ids.
+async def retire(conn: Connection, *, closed_before: datetime) -> str | None:
+    """Take away a list that was closed before then and that no grant names; gives its id, None where there is none.
 
     Raises:
-        asyncpg.ForeignKeyViolationError: a grant of one was made in this moment; nothing was taken away.
+        asyncpg.ForeignKeyViolationError: a grant of it was made in this moment; nothing was taken away.
     """
     async with conn.transaction():
-        rows = await conn.fetch(RETIRE, closed_before)
-        if rows:
+        found: str | None = await conn.fetchval(RETIRE, closed_before, timeout=_RETIRE_SECONDS)
+        if found is not None:
             await conn.execute(NOTIFY, CHANNEL)
-    return tuple(row["id"] for row in rows)
+    return found
 
 
 async def sweep_grants(conn: Connection, *, now: datetime, limit: int) -> int:
