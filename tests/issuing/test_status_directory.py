@@ -10,6 +10,7 @@ import pytest
 
 from auth_server.keys.signer import Signer
 from auth_server.publication import files
+from auth_server.publication.documents import jwks
 from auth_server.status.directory import StatusDirectory
 from auth_server.status.documents import ListDocument, ListTerms, encoded, index_document, list_document, list_payload
 from tests.support.accounts import accounts_pool
@@ -259,3 +260,22 @@ async def test_a_directory_that_was_emptied_is_filled_at_the_next_heartbeat(pool
         one.now += 60
         await one.lists.turn()
         assert set(written(tmp_path)) == {list_id, NEXT}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "withdrawn", "stays"),
+    [
+        pytest.param({"kid": 2}, ("kid-1",), True, id="ours-is-withdrawn"),
+        pytest.param({"kid": 2}, ("kid-2",), False, id="theirs-is-withdrawn"),
+        pytest.param({"kid": 2}, ("kid-1", "kid-2"), False, id="both-are"),
+    ],
+)
+async def test_a_list_of_a_good_key_is_not_replaced_by_one_of_a_withdrawn_key(
+    tmp_path: Path, signer, theirs, withdrawn: tuple[str, ...], stays: bool
+) -> None:
+    """A replica that has not heard of an emergency yet does not undo what another one has published; verifiers would
+    drop its list and answer 503."""
+    await write(tmp_path, await signed(signer, **theirs))
+    (tmp_path / "jwks.json").write_bytes(jwks([], issuer=ISSUER, sequence=5, revoked=withdrawn).body)
+    await write(tmp_path, await signed(signer, 7, version=2))
+    assert written(tmp_path)[LIST].header["kid"] == ("kid-2" if stays else "kid-1")

@@ -11,6 +11,8 @@ import msgspec
 
 from auth_server.publication import files
 from auth_server.publication.attempts import Attempts, NotWrittenError, in_own_thread
+from auth_server.publication.published import MAX_BYTES as KEY_SET_BYTES
+from auth_server.publication.published import PublishedError, read_published
 from auth_server.status.documents import (
     MAX_BYTES,
     ListError,
@@ -22,7 +24,7 @@ from auth_server.status.documents import (
     read_list,
     unset,
 )
-from farseal.vocabulary import PUBLICATION_MEMBER, STATUS_DIRECTORY, STATUS_INDEX_FILE
+from farseal.vocabulary import JWKS_FILE, PUBLICATION_MEMBER, STATUS_DIRECTORY, STATUS_INDEX_FILE
 
 if TYPE_CHECKING:
     from auth_server.publication.documents import Document
@@ -75,8 +77,8 @@ class StatusDirectory:
 
     Several replicas may write one directory: they take turns by a lock on it, a list that another one has written as
     well is left alone, and one that is newer than ours is never written over; nor is one that says of a session that it
-    has ended where ours does not, which is how a database that was restored from a backup shows. The index is made of
-    what is there.
+    has ended where ours does not, which is how a database that was restored from a backup shows; nor, by one of a key
+    that the key set beside them has withdrawn, one of another key. The index is made of what is there.
 
     Args:
         directory: of the publication.
@@ -151,11 +153,16 @@ class StatusDirectory:
             self._refuse_another_issuer()
             digests: dict[str, str] = {}
             ahead: dict[str, Ahead] = {}
+            withdrawn = self._withdrawn()
             for document in lists:
                 theirs = self._there(document.list_id)
                 if theirs is not None and (more := _more(theirs, document)) is not None:
                     ahead[document.list_id] = more
-                if theirs is not None and (document.list_id in ahead or _stays(theirs, document, now)):
+                if theirs is not None and (
+                    document.list_id in ahead
+                    or _stays(theirs, document, now)
+                    or (document.kid in withdrawn and theirs.kid not in withdrawn)
+                ):
                     digests[document.list_id] = theirs.digest
                 else:
                     files.replace(self._directory / document.name, document.body)
@@ -166,6 +173,14 @@ class StatusDirectory:
                 self._seen.pop(list_id, None)
                 (self._directory / list_name(list_id)).unlink(missing_ok=True)
         return Written(frozenset(digests) - ahead.keys(), ahead)
+
+    def _withdrawn(self) -> frozenset[str]:
+        """The keys that the key set in the directory has withdrawn: another replica may know of that before us."""
+        with contextlib.suppress(PublishedError, OSError):
+            found = read_published(files.read(self._directory / JWKS_FILE, KEY_SET_BYTES + 1))
+            if found.issuer == self._issuer:
+                return found.revoked
+        return frozenset()
 
     def _there(self, list_id: str) -> PublishedList | None:
         """The list of this id in the directory; None where there is none of ours. What has not changed is not read."""
