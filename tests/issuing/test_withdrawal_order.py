@@ -151,3 +151,38 @@ async def test_a_disk_that_hangs_under_the_lists_does_not_keep_a_key_in_force(
     finally:
         go.set()
         await asyncio.to_thread(server.__exit__)
+
+
+async def test_what_another_replica_writes_in_between_does_not_stay(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has not heard of the emergency yet, and is late: its list is replaced at once, not at the next heartbeat
+    a minute later."""
+    there = await world(await new_database(), tmp_path)
+    server, replace, watched = (
+        AuthServer(environment(there.dsn, tmp_path)),
+        files.replace,
+        Watched(tmp_path / "published"),
+    )
+    where = await asyncio.to_thread(server.__enter__)
+    try:
+        async with aiohttp.ClientSession(where.url) as http:
+            await log_in(http)
+        before = {path: path.read_bytes() for path in (tmp_path / "published" / "status").glob("[!.]*.jwt")}
+
+        def after_another(path: Path, body: bytes) -> None:
+            if path.name == "jwks.json" and json.loads(body)["farseal"]["revoked"] and before:
+                for list_path, late in before.items():
+                    replace(list_path, late)
+                before.clear()
+            replace(path, body)
+
+        monkeypatch.setattr(files, "replace", after_another)
+        kid = await revoke_active(there)
+        await until_withdrawn(watched, kid)
+        assert not before
+        async with asyncio.timeout(10):
+            while kid in watched.look()[1]:  # noqa: ASYNC110 - files, which another thread writes
+                await asyncio.sleep(0.02)
+    finally:
+        await asyncio.to_thread(server.__exit__)

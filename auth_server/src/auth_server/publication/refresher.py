@@ -188,8 +188,8 @@ class Refresher:
         """After the start: publish what that has held back.
 
         Args:
-            first: returns when everything else that keys sign is published by the key that is active now. Asked before
-                each withdrawal, and waited for a moment.
+            first: publishes everything else that keys sign, by the key that is active now, and returns when that is
+                done. Asked before each withdrawal and once more after it, and waited for a moment.
         """
         self._first = first
         if self._held_back:
@@ -232,10 +232,14 @@ class Refresher:
         if await self._keyring.refresh():
             keys = self._keyring.keys
             log.info("signing keys loaded", active=keys.active.kid, sequence=keys.sequence)
-        if self._held_back or not self._withdrawn.issuperset(self._keyring.keys.revoked):
+        withdraws = self._held_back or not self._withdrawn.issuperset(self._keyring.keys.revoked)
+        if withdraws:
             await self._publish_first()
         self._held_back, self._withdrawn = False, frozenset(self._keyring.keys.revoked)
         await self._publish_current(PATIENCE_SECONDS)
+        if withdraws:
+            # Another replica, which has not heard of it, may have come in between; from now on it leaves ours alone.
+            await self._publish_first()
         fault = await self._broken(self._confirm) or fault
         self._fault = await self._broken(self.flush) or fault
 

@@ -151,8 +151,9 @@ class StatusLists:
                 self._wake.set()
 
     async def renewed(self) -> None:
-        """Until all lists are published by the key that is active now: see `Refresher.go_on`. Lists that are held back
-        are not waited for, nor any while nothing is signed."""
+        """Publish all lists by the key that is active now, and wait for it: see `Refresher.go_on`. Lists that are held
+        back are not waited for, nor any while nothing is signed."""
+        self._begun = None  # whatever another replica has written since
         while not self._is_by_active_key():
             self._wake.set()
             await asyncio.sleep(LOOK_SECONDS)
