@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -334,3 +335,50 @@ async def test_a_directory_that_is_gone_leaves_everything_in_force(directory) ->
         shutil.rmtree(directory / "status")
         await until(lambda: refusal(source) == "status/one.jwt: the directory: missing")
         assert set(lists(source)) == {"one.jwt"}
+
+
+def follow(directory: Path) -> Path:
+    """Beside the directory, its successor: the key that signed the lists is withdrawn, and they are signed anew."""
+    new = SECOND.publish(directory.parent / "new")
+    write(new / "jwks.json", SECOND.jwks(revoked=["first"]))
+    names = {f"{URI.rpartition('/')[0]}/{number}.jwt": number for number in range(20)}
+    FIRST.publish_lists(directory, {uri: FIRST.status_list(sub=uri) for uri in names})
+    SECOND.publish_lists(new, {uri: SECOND.status_list(sub=uri) for uri in names})
+    return new
+
+
+async def test_keys_and_the_lists_that_follow_them_are_in_force_in_one_moment(directory) -> None:
+    """A volume shows a new state whole: no request must find keys without lists, and get 503."""
+    new, place = follow(directory), directory.parent / "link"
+    place.symlink_to(directory)
+    async with DirectorySource(place, ISSUER) as source:
+        await until(lambda: len(lists(source)) == 20)
+        (directory.parent / "next").symlink_to(new)
+        (directory.parent / "next").rename(place)
+        seen = set()
+        async with asyncio.timeout(5):
+            while (0, frozenset({"second"})) not in seen and (20, frozenset({"second"})) not in seen:
+                seen.add((len(lists(source)), frozenset(source.snapshot.issuers[ISSUER].keys)))
+                await asyncio.sleep(0)
+        assert seen == {(20, frozenset({"first"})), (20, frozenset({"second"}))}
+        assert {one.kid for one in lists(source).values()} == {"second"}
+
+
+async def test_a_withdrawn_key_does_not_wait_for_lists_that_hang(directory, monkeypatch) -> None:
+    """It is out of force within a second, and the lists that it signed with it."""
+    new = follow(directory)
+    async with DirectorySource(directory, ISSUER) as source:
+        await until(lambda: len(lists(source)) == 20)
+        look = ListsReader.look
+
+        def slow(self, trust, at):
+            if trust.revoked:
+                time.sleep(3)
+            return look(self, trust, at)
+
+        monkeypatch.setattr(ListsReader, "look", slow)
+        directory.rename(directory.parent / "old")
+        new.rename(directory)
+        await until(lambda: "first" not in source.snapshot.issuers[ISSUER].keys)
+        assert lists(source) == {}
+        await until(lambda: len(lists(source)) == 20, 10)

@@ -5,7 +5,7 @@ directory itself replaced. File system events make it quick where there are any;
 certain, because volumes shared between containers and network mounts often send none.
 
 Status lists come the same way, and are judged by the keys in force: each by itself, so that one that is broken is no
-other's trouble.
+other's trouble. Where new keys withdraw lists, the lists that follow them are taken in the same moment.
 
 What is there replaces what is trusted only when it is whole and has at least one usable key. Anything else (a file half
 written, emptied, broken, gone, unreadable, of another issuer, dated past the hard limit) leaves the last good set in
@@ -21,18 +21,22 @@ from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from watchfiles import awatch
 
 from farseal.clock import Clock, now
-from farseal.sources.keeper import Moment, TrustKeeper
+from farseal.sources.keeper import Found, Moment, Refused, TrustKeeper
 from farseal.sources.lists_reading import ListsReader
 from farseal.sources.reading import Reading, read_directory
 from farseal.sources.several import Sources
 from farseal.sources.source import WorkerState
-from farseal.trust import AgeLimits, StatusLimits
+from farseal.trust import AgeLimits, IssuerTrust, StatusLimits
 from farseal.vocabulary import STATUS_DIRECTORY
+
+if TYPE_CHECKING:
+    from farseal.sources.lists import FoundLists
 
 POLL_SECONDS: Final = 0.5
 """Half of the second within which a change must be in force."""
@@ -42,6 +46,9 @@ START_SECONDS: Final = 3.0
 
 LATE_SECONDS: Final = 5.0
 """A look that lasts longer is told as one that failed; it cannot be called off."""
+
+TOGETHER_SECONDS: Final = 0.25
+"""The longest that keys wait for the lists of the same look: a withdrawn key must be out of force within a second."""
 
 HINT_SECONDS: Final = 0.1
 """Strangers can name unknown keys as often as they like; no more than one look in this time follows from that."""
@@ -179,7 +186,7 @@ class DirectoryWorker:
 
     async def _refresh(self) -> None:
         self._keeper.follow_clock(self._moment())
-        before = self._last
+        before, looking = self._last, None
         self._state = replace(self._state, attempts=self._state.attempts + 1, last_attempt_at=self._clock())
         reading = await asyncio.get_running_loop().run_in_executor(
             self._reader,
@@ -193,19 +200,41 @@ class DirectoryWorker:
         if reading is None:
             self._keeper.learn(self.issuer, None, self._moment())
         else:
+            looking = self._look_by(reading.outcome)
+            if looking is not None:
+                await asyncio.wait({looking}, timeout=TOGETHER_SECONDS)
             self._last = reading
             if before is not None and before.look.directory != reading.look.directory:
                 self._moved.set()
             changed = before is None or before.look != reading.look
             self._keeper.learn(self.issuer, reading.outcome, self._moment(), changed=changed)
-        await self._refresh_lists()
+        await self._refresh_lists(looking)
         at = self._clock()
         self._state = replace(self._state, last_success_at=at, next_at=at + ceil(self._poll_seconds), failure=None)
 
-    async def _refresh_lists(self) -> None:
+    def _look_by(self, outcome: Found | Refused) -> "asyncio.Future[FoundLists | Refused] | None":
+        """A look for status lists by keys that are not in force yet, where these withdraw lists that are.
+
+        What the withdrawn key signed goes with it, and what takes its place lies beside the keys already: taken into
+        force one after the other, every token would get 503 for as long as it takes to judge the lists.
+        """
+        trust = self._keeper.snapshot.issuers.get(self.issuer)
+        if trust is None or not isinstance(outcome, Found) or outcome.keys is None:
+            return None
+        lists = {uri: one for uri, one in trust.lists.items() if one.kid not in outcome.keys.revoked}
+        if len(lists) == len(trust.lists):
+            return None
+        return self._look_for_lists(
+            replace(trust, keys=outcome.keys.keys, revoked=outcome.keys.revoked, lists=MappingProxyType(lists))
+        )
+
+    def _look_for_lists(self, trust: IssuerTrust | None) -> "asyncio.Future[FoundLists | Refused]":
+        return asyncio.get_running_loop().run_in_executor(self._reader, self._lists.look, trust, self._clock())
+
+    async def _refresh_lists(self, looking: "asyncio.Future[FoundLists | Refused] | None") -> None:
         """The status lists, by the keys that are in force by now."""
-        folder, trust = self._lists.folder, self._keeper.snapshot.issuers.get(self.issuer)
-        found = await asyncio.get_running_loop().run_in_executor(self._reader, self._lists.look, trust, self._clock())
+        folder = self._lists.folder
+        found = await (looking or self._look_for_lists(self._keeper.snapshot.issuers.get(self.issuer)))
         if folder != self._lists.folder:
             self._moved.set()
         self._keeper.learn_lists(self.issuer, found, self._moment())
