@@ -194,6 +194,21 @@ async def test_while_the_host_is_down_lists_are_fresh_then_stale_then_refused(se
         await until(lambda: lists_of(source).failure is None)
 
 
+async def test_a_machine_that_starts_in_1970_has_its_lists_as_soon_as_it_knows_the_time(server) -> None:
+    """Until then they are from the future. What was judged by another clock is judged again, and not half a minute
+    later as what is no list by this one.
+    """
+    at = SetClock(100)
+    server.behave("answer", **Published({"a": list_token("a")}).answers())
+    async with polling(server, at=at) as source:
+        await some_looks(source)
+        assert source.status().issuers[ISSUER].lists.refusal == "status/a.jwt: It was issued in the future"
+        fetched = server.figures()["by_path"][path_of("a")][0]
+        assert fetched == 1
+        at.now = NOW
+        await until(lambda: versions(source) == {"a": 1}, 5)
+
+
 async def test_a_list_is_never_relied_on_past_its_own_end(server) -> None:
     """However young it is by the limits of the service."""
     server.behave("answer", **Published({"a": list_token("a", exp=NOW + 60)}).answers())

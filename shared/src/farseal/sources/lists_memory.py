@@ -117,6 +117,11 @@ class ListsMemory:
         met = self._met[uri]
         met.digest, met.validators, met.words, met.keys, met.judged_at = digest, UNCONDITIONAL, words, keys, uptime
 
+    def judge_again(self) -> None:
+        """The clock was set: what was from the future by it, or past its end, may be good now."""
+        for met in self._met.values():
+            met.keys = b""
+
     def unchanged(self, uri: str) -> None:
         """The document that came last is the one there is, and it was good: others are not asked about."""
         self._met[uri].words = None

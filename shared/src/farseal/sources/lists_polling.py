@@ -17,7 +17,7 @@ from typing import Final
 from farseal.clock import Clock
 from farseal.sources.address import AddressError
 from farseal.sources.fetch import LIST_TYPES, Fetcher, FetchError
-from farseal.sources.keeper import Moment, Refused, TrustKeeper
+from farseal.sources.keeper import JUMP_SECONDS, Moment, Refused, TrustKeeper
 from farseal.sources.lists import FoundLists
 from farseal.sources.lists_index import ABSENT, Index, IndexPoller, index_address, list_address
 from farseal.sources.lists_judge import ListJudge
@@ -98,6 +98,7 @@ class ListPoller:
         self._fetcher = Fetcher(*fetching, accept=LIST_TYPES, max_bytes=MAX_LIST_TOKEN_BYTES)
         self._memory = ListsMemory()
         self._absent = 0
+        self._clock_offset = 0.0
 
     @property
     def settled(self) -> bool:
@@ -121,7 +122,7 @@ class ListPoller:
             FetchError: there is no answer, or nothing to judge it by.
         """
         began = time.monotonic()
-        self._keeper.follow_clock(self._moment())
+        self._follow_clock()
         keys_url = self._keys_url()
         if keys_url is None or self._trust is None:
             raise FetchError("there are no keys to judge them by")
@@ -173,6 +174,13 @@ class ListPoller:
         self.shelf.release()
         self._judge.release()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _follow_clock(self) -> None:
+        at = self._moment()
+        self._keeper.follow_clock(at)
+        jump, self._clock_offset = at.now - at.uptime - self._clock_offset, at.now - at.uptime
+        if abs(jump) >= JUMP_SECONDS:
+            self._memory.judge_again()
 
     def _rarely(self) -> Looked:
         self._absent += 1
