@@ -400,6 +400,21 @@ async def test_a_list_laid_back_does_not_come_into_force_and_is_told(server) -> 
         await until(lambda: source.status().issuers[ISSUER].lists.refusal is None)
 
 
+async def test_an_issuer_restored_from_a_backup_is_told_until_its_versions_pass(server) -> None:
+    """What was published before is never taken back; equal versions that say different things are no peace either."""
+    server.behave("answer", **Published({"a": list_token("a", [1], version=5)}).answers())
+    async with polling(server) as source:
+        for version, word in ((3, "older"), (4, "older"), (5, "another list under the same version 5")):
+            server.behave("answer", **Published({"a": list_token("a", [2], version=version)}).answers())
+            await some_looks(source, 6)
+            assert word in (source.status().issuers[ISSUER].lists.refusal or "")
+            assert refuses(source, 1)
+            assert not refuses(source, 2)
+        server.behave("answer", **Published({"a": list_token("a", [1, 2], version=6)}).answers())
+        await until(lambda: refuses(source, 2))
+        await until(lambda: source.status().issuers[ISSUER].lists.refusal is None)
+
+
 async def test_of_replicas_that_sign_the_same_list_each_is_fetched_once(server) -> None:
     """They say the same, and are other documents."""
     server.behave(

@@ -1,9 +1,10 @@
 """Which lists are worth a question, by what is known of them. Pure."""
 
+from dataclasses import replace
 from typing import Any
 
 from farseal.sources.fetch import UNCONDITIONAL, Validators
-from farseal.sources.lists_memory import AGAIN_SECONDS, OLDER_LOOKS, REMEMBERED, ListsMemory
+from farseal.sources.lists_memory import AGAIN_SECONDS, BEHIND_LOOKS, REMEMBERED, ListsMemory
 from farseal.status_list import StatusList
 
 URI = "https://a.example/status/a.jwt"
@@ -96,10 +97,24 @@ def test_an_older_list_is_told_once_it_stays() -> None:
     for there, in_force, told in cases:
         held = a_list(b"new", *in_force)
         memory = after(a_list(b"old", *there), held)
-        for look in range(1, OLDER_LOOKS + 1):
+        for look in range(1, BEHIND_LOOKS + 1):
             wants(memory, b"old", held)
-            assert (memory.words(URI) is not None) is (told and look == OLDER_LOOKS)
+            assert (memory.words(URI) is not None) is (told and look == BEHIND_LOOKS)
         wants(memory, b"new", held)
+        assert memory.words(URI) is None
+
+
+def test_another_list_under_the_same_version_is_told_until_it_is_passed() -> None:
+    """Of an issuer that counts again from a backup. The same under another signature is what a second replica says."""
+    held = a_list(b"held", 7)
+    for data, told in ((b"", None), (b"x", "It is another list under the same version 7")):
+        there = replace(a_list(b"there", 7), data=data)
+        memory = after(held)
+        memory.good(there, UNCONDITIONAL, held)
+        for _ in range(BEHIND_LOOKS + 5):
+            assert not wants(memory, b"there", held)
+        assert memory.words(URI) == told
+        wants(memory, b"there", a_list(b"next", 6))
         assert memory.words(URI) is None
 
 

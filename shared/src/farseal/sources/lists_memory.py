@@ -18,8 +18,29 @@ AGAIN_SECONDS: Final = 30.0
 """After which a document that was no list is fetched and judged again: one from the future is good a little later."""
 
 
-OLDER_LOOKS: Final = 3
-"""In a row that found an older list than the one in force, until it is told. One replica that lags is no news."""
+BEHIND_LOOKS: Final = 3
+"""In a row that found a step back from the list in force, until it is told. One replica that lags is no news."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Good:
+    """A document that is a list. ``other`` says something else than the one in force did under the same version."""
+
+    version: int | None
+    issued_at: int
+    other: bool
+
+    def stands_behind(self, held: StatusList | None) -> str | None:
+        """Why it would be a step back from the list in force, or None."""
+        if held is None:
+            return None
+        if self.version is None or held.version is None:
+            older = self.version is held.version and self.issued_at < held.issued_at
+        elif self.other and self.version == held.version:
+            return f"It is another list under the same version {self.version}"
+        else:
+            older = self.version < held.version
+        return "It is older than the one in force" if older else None
 
 
 @dataclass(slots=True)
@@ -27,8 +48,8 @@ class _Met:
     """What is known of one list. Times are in seconds by a clock that nobody can set.
 
     ``digest`` is of the document that came last, ``validators`` are its own where it was good, and ``keys`` the digest
-    of the key set by which it was judged where it was not. ``good`` are version and ``iat`` of those that were, by
-    their digests, the last one last. ``older`` is how many looks in a row found an older list than the one in force.
+    of the key set by which it was judged where it was not. ``good`` are those that were, by their digests, the last one
+    last. ``behind`` is how many looks in a row found one that would be a step back, and ``why`` says how.
     """
 
     digest: bytes = b""
@@ -36,8 +57,9 @@ class _Met:
     words: str | None = None
     keys: bytes = b""
     judged_at: float = 0.0
-    good: dict[bytes, tuple[int | None, int]] = field(default_factory=dict)
-    older: int = 0
+    good: dict[bytes, _Good] = field(default_factory=dict)
+    behind: int = 0
+    why: str | None = None
     failures: int = 0
     not_before: float = 0.0
     asked_at: float = 0.0
@@ -64,7 +86,8 @@ class ListsMemory:
         for uri, hint in index.items():
             met = self._met[uri]
             there = met.good.get(met.digest if hint is None else hint)
-            met.older = met.older + 1 if _is_older(there, in_force.get(uri)) else 0
+            met.why = None if there is None else there.stands_behind(in_force.get(uri))
+            met.behind = 0 if met.why is None else met.behind + 1
         found = [uri for uri, hint in index.items() if self._is_wanted(uri, hint, in_force.get(uri), keys, uptime)]
         return sorted(found, key=lambda uri: self._met[uri].asked_at)
 
@@ -91,11 +114,12 @@ class ListsMemory:
         judged = met.words is not None and (met.digest, met.keys) == (digest, keys)
         return judged and uptime - met.judged_at < AGAIN_SECONDS
 
-    def good(self, made: StatusList, validators: Validators) -> None:
-        """The list came, and is one, whether or not it is taken."""
+    def good(self, made: StatusList, validators: Validators, held: StatusList | None = None) -> None:
+        """The list came, and is one, whether or not it takes the place of the one that is held."""
         met = self._met[made.uri]
         met.good.pop(made.digest, None)
-        met.good[made.digest] = (made.version, made.issued_at)
+        same = held is None or held.version != made.version or (held.bits, held.data) == (made.bits, made.data)
+        met.good[made.digest] = _Good(made.version, made.issued_at, not same)
         for digest in [*met.good][:-REMEMBERED]:
             del met.good[digest]
         met.digest, met.validators, met.words = made.digest, validators, None
@@ -108,9 +132,7 @@ class ListsMemory:
     def words(self, uri: str) -> str | None:
         """What is wrong with a list as it was seen last; None where nothing is."""
         met = self._met[uri]
-        if met.words is None and met.older >= OLDER_LOOKS:
-            return "It is older than the one in force"
-        return met.words
+        return met.why if met.words is None and met.behind >= BEHIND_LOOKS else met.words
 
     def bad(self, uri: str, digest: bytes, words: str, keys: bytes, uptime: float) -> None:
         """A document came that is not the list."""
@@ -140,12 +162,3 @@ class ListsMemory:
     def wait(self, uri: str, until: float) -> None:
         """Do not ask for a list again before a moment."""
         self._met[uri].not_before = until
-
-
-def _is_older(there: tuple[int | None, int] | None, held: StatusList | None) -> bool:
-    if there is None or held is None:
-        return False
-    version, issued_at = there
-    if version is None or held.version is None:
-        return version is held.version and issued_at < held.issued_at
-    return version < held.version

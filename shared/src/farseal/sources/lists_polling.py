@@ -245,7 +245,7 @@ class ListPoller:
         if isinstance(made, str):
             self._memory.bad(uri, digest, made, keys, time.monotonic())
             return
-        self._memory.good(made, answer.validators)
+        self._memory.good(made, answer.validators, held)
         trip.found[uri] = made
         self._teach(trip)
         if self._keeper.lists(self._issuer).get(uri) == digest:
