@@ -70,6 +70,21 @@ async def test_each_status_has_its_answer(aiohttp_client, directory, status, cod
         assert ("Retry-After" in answer.headers) == (http == 503)
 
 
+async def test_tokens_from_before_there_were_lists_are_told_with_what_to_do(aiohttp_client, directory, caplog) -> None:
+    """Once a minute, however many come: they are good in every other way, and refused for a setting."""
+    client = await aiohttp_client(notes_app(TrustSettings(issuer=ISSUER, audience=NOTES, trust_directory=directory)))
+    for _ in range(20):
+        assert (await client.get("/notes", headers=bearer(OURS.mint()))).status == 401
+    told = [record.getMessage() for record in caplog.records if "FARSEAL_STATUS=if_present" in record.getMessage()]
+    assert len(told) == 1
+    assert ISSUER in told[0]
+    # A stranger's token is not good otherwise, and tells nothing.
+    caplog.clear()
+    forged = Issuer(NOW, kid="first", issuer=ISSUER).mint(header={"kid": "x"})
+    await client.get("/notes", headers=bearer(forged))
+    assert "if_present" not in caplog.text
+
+
 async def test_a_logout_is_refused_within_a_second(aiohttp_client, directory) -> None:
     """From the file to the answer; another session of the same person stays good."""
     client = await aiohttp_client(notes_app(TrustSettings(issuer=ISSUER, audience=NOTES, trust_directory=directory)))

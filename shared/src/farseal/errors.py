@@ -111,9 +111,13 @@ class NotYetValidError(VerificationError):
 
 
 class StatusMissingError(VerificationError):
-    """The token does not say where its status is published, and every token of its issuer must."""
+    """The token does not say where its status is published, and every token of ``issuer`` must."""
 
     code = "status_missing"
+
+    def __init__(self, message: str, *, issuer: str | None = None) -> None:
+        super().__init__(message)
+        self.issuer = issuer
 
 
 class StatusIndexError(VerificationError):

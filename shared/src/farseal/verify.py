@@ -160,7 +160,7 @@ def check_status(claims: AccessClaims, trust: IssuerTrust, policy: StatusPolicy,
     named = claims.status
     if named is None:
         if policy is StatusPolicy.REQUIRE:
-            raise StatusMissingError("The token does not say where its status is published")
+            raise StatusMissingError("The token does not say where its status is published", issuer=trust.issuer)
         return
     found = trust.lists.get(named.uri)
     if found is None:

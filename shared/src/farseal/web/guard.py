@@ -16,6 +16,7 @@ from farseal.errors import (
     ForbiddenError,
     KeyUnknownError,
     ScopeInsufficientError,
+    StatusMissingError,
     TrustUnavailableError,
     VerificationError,
 )
@@ -37,6 +38,11 @@ REMINDER_SECONDS: Final = 60
 
 ACCEPTED: Final = "accepted"
 """What good tokens are counted under; every other word is the ``code`` of a refusal."""
+
+_WITHOUT_STATUS: Final = (
+    "tokens of %s that name no status list are refused: where they are from before it had any, "
+    "FARSEAL_STATUS=if_present takes them until they have expired; where it has none, for good"
+)
 
 _log = logging.getLogger("farseal")
 
@@ -223,6 +229,9 @@ class Guard:
     def _refused(self, error: VerificationError) -> web.Response:
         self.counts[error.code] += 1
         _log.debug("refused: %s", error.code)
+        if isinstance(error, StatusMissingError) and error.issuer is not None:
+            # Good in every other way: mostly from before its issuer had lists, and refused for a setting.
+            self._remind(f"{error.issuer} status", self._clock(), _WITHOUT_STATUS, error.issuer)
         header = challenge(
             self.settings.realm,
             error=error.error,
