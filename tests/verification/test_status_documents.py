@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import time
 import zlib
 
 import pytest
@@ -101,6 +103,47 @@ def test_what_an_issuer_may_leave_out_or_add_is_no_fault(claims) -> None:
     found = read(OURS.status_list(**claims))
     assert found.expires_at == (None if "exp" in claims and claims["exp"] is None else claims.get("exp", NOW + 86_400))
     assert found.ttl == {None: None, 0.5: 1}.get(claims.get("ttl", 5), 5)
+
+
+COSTLY = {
+    "arrays": b"[" + b",".join([b"[]"] * 1_000_000) + b"]",
+    "objects": b"[" + b",".join([b"{}"] * 1_000_000) + b"]",
+    "numbers-of-4000-digits": b"[" + b",".join([b"1" * 4000] * 750) + b"]",
+    "brackets-in-a-text": b'"' + b"[" * 3_000_000 + b'"',
+    "quotes-in-a-text": b'"' + b'\\"' * 1_500_000 + b'"',
+}
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("kind", [*COSTLY])
+def test_json_that_is_slow_to_read_is_not_read(kind, signed) -> None:
+    """A parser that is at work keeps all threads waiting: before the signature nothing large is parsed, and after it
+    nothing that is not the text of entries. The slowest of these took three seconds of everybody's time.
+    """
+    payload = b'{"sub":"%s","iat":%d,"a":%s}' % (URI.encode(), NOW, COSTLY[kind])
+    head = compact_json({"alg": "RS256", "kid": "first", "typ": "statuslist+jwt"})
+    document = sign(head, payload, OURS.key).encode()
+    if not signed:
+        document = document[:-4] + b"AAAA"
+    began = time.thread_time()
+    with pytest.raises(StatusListError, match="beside lst" if signed else "signature"):
+        read(document)
+    assert time.thread_time() - began < 0.2
+
+
+def test_a_large_header_is_not_read() -> None:
+    """It comes before the signature, and a header has a few members."""
+    document = OURS.status_list(header={"a": "b" * 20_000})
+    with pytest.raises(StatusListError, match="too large"):
+        read(document)
+
+
+def test_what_is_said_beside_large_entries_is_bounded() -> None:
+    """By the bytes of a token; whatever the entries are."""
+    lst = b64(zlib.compress(os.urandom(100_000)))
+    assert read(entries(lst, a="b" * 15_000)).size == 800_000
+    with pytest.raises(StatusListError, match="beside lst"):
+        read(entries(lst, a="b" * 17_000))
 
 
 def test_the_long_form_of_the_typ_is_the_same() -> None:

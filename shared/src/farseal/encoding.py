@@ -19,7 +19,8 @@ MAX_JSON_BYTES: Final = 1 << 20
 MAX_JSON_DEPTH: Final = 16
 """Levels of arrays and objects. Tokens and key sets need 4; parsers overflow their stack at about 1,000."""
 
-_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+"""Of base64url."""
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _PADDING: Final = (b"", b"", b"==", b"=")
@@ -51,7 +52,7 @@ def b64url_decode(text: str | bytes) -> bytes:
             text = text.encode("ascii")
         except UnicodeEncodeError:
             raise EncodingError("not base64url: a character outside the alphabet") from None
-    if text.translate(None, _ALPHABET):
+    if text.translate(None, ALPHABET):
         raise EncodingError("not base64url: a character outside the alphabet")
     group = len(text) & 3
     if group:

@@ -4,14 +4,14 @@ from typing import Final
 
 from jwt.algorithms import RSAAlgorithm
 
-from farseal.compact import UnverifiedToken
+from farseal.compact import SealedToken, UnverifiedToken
 from farseal.errors import SignatureInvalidError
 from farseal.jwks import VerificationKey
 
 _RS256: Final = RSAAlgorithm(RSAAlgorithm.SHA256)
 
 
-def check_signature(unverified: UnverifiedToken, key: VerificationKey) -> None:
+def check_signature(unverified: UnverifiedToken | SealedToken, key: VerificationKey) -> None:
     """RS256 (RFC 7515 section 5.2, RFC 7518 section 3.3).
 
     Raises:

@@ -13,8 +13,8 @@ from typing import Any, Final, TypeGuard
 
 import msgspec
 
-from farseal.compact import check_header, take_apart
-from farseal.encoding import EncodingError, b64url_decode
+from farseal.compact import MAX_TOKEN_BYTES, MAX_TOKEN_DEPTH, check_header, take_apart_sealed
+from farseal.encoding import ALPHABET, EncodingError, b64url_decode, parse_json_object
 from farseal.errors import FarsealError, VerificationError
 from farseal.jwks import VerificationKey
 from farseal.signature import check_signature
@@ -25,6 +25,10 @@ VALID: Final = 0
 
 MAX_LIST_TOKEN_BYTES: Final = 4 << 20
 """Of a document, checked before anything is decoded: eight times a list of ten million entries, 5 % of them set."""
+
+MAX_CLAIMS_BYTES: Final = MAX_TOKEN_BYTES
+"""Of the payload beside ``lst``: an issuer writes a few hundred, and one that is hostile could make JSON of the rest
+that keeps all threads of its verifiers waiting for a second."""
 
 MAX_LIST_BYTES: Final = 8 << 20
 """Of the entries once inflated: 64 million of one bit. Deflate packs a thousand bytes into one."""
@@ -151,17 +155,19 @@ def read_status_list(
         StatusListError: it may not.
     """
     try:
-        unverified = take_apart(document, max_bytes=MAX_LIST_TOKEN_BYTES)
-        kid = check_header(unverified.header, STATUS_LIST_TYPE)
+        sealed = take_apart_sealed(document, max_bytes=MAX_LIST_TOKEN_BYTES)
+        kid = check_header(sealed.header, STATUS_LIST_TYPE)
         if kid in revoked:
             raise StatusListError("Its key has been withdrawn")
         if kid not in keys:
             raise StatusKeyUnknownError("Its key is not one of the issuer")
-        check_signature(unverified, keys[kid])
+        check_signature(sealed, keys[kid])
     except VerificationError as error:
         raise StatusListError(str(error)) from None
     digest = hashlib.sha256(document).digest()
-    return parse_list_claims(unverified.payload, uri, issuer=issuer, kid=kid, digest=digest, now=now, leeway=leeway)
+    return parse_list_claims(
+        _payload(sealed.payload), uri, issuer=issuer, kid=kid, digest=digest, now=now, leeway=leeway
+    )
 
 
 def parse_list_claims(
@@ -183,6 +189,25 @@ def parse_list_claims(
         raise StatusListError("It has expired")
     bits, data = _entries(payload.get("status_list"))
     return StatusList(uri, issued_at, expires_at, _ttl(payload), bits, data, kid, digest, _version(payload))
+
+
+def _payload(part: bytes) -> Mapping[str, Any]:
+    """The claims, from JSON that is the text of the entries and little else: only such is quickly read."""
+    try:
+        payload = b64url_decode(part)
+        if len(payload) > MAX_CLAIMS_BYTES and _beside_entries(payload) > MAX_CLAIMS_BYTES:
+            raise StatusListError(f"Its claims beside lst are of more than {MAX_CLAIMS_BYTES} bytes")
+        return parse_json_object(payload, max_bytes=MAX_LIST_TOKEN_BYTES, max_depth=MAX_TOKEN_DEPTH)
+    except EncodingError as error:
+        raise StatusListError(f"Its payload is not usable: {error}") from None
+
+
+def _beside_entries(payload: bytes) -> int:
+    """How many bytes there are beside the longest run of base64url between two quotes."""
+    if payload.count(b'"') > MAX_CLAIMS_BYTES:
+        return len(payload)
+    longest = max(payload.split(b'"'), key=len)
+    return len(payload) if longest.translate(None, ALPHABET) else len(payload) - len(longest)
 
 
 def _time(payload: Mapping[str, Any], name: str) -> int:
