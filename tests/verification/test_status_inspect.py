@@ -1,12 +1,14 @@
 """``farseal inspect`` of a token that has a status, and of a status list itself."""
 
+import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from farseal.cli import main
-from tests.support.tokens import ISSUER, NOTES, Issuer, private_key, sign
+from tests.support.tokens import ISSUER, NOTES, Issuer, packed, private_key, sign
 
 NOW = 1_795_000_000
 OURS = Issuer(NOW)
@@ -58,6 +60,18 @@ def test_a_list_is_judged_as_a_source_would(capsys, known, document, code, check
         assert told["claims"]["status_list"]["lst"].endswith(" characters)")
         main(["inspect", document.decode(), *known])
         assert capsys.readouterr().out.splitlines()[-1] == "verdict: it would be taken, unless a later one was seen"
+
+
+def test_a_list_of_a_million_sessions_is_read_and_a_token_of_its_size_is_not(capsys, monkeypatch, known) -> None:
+    """It is larger than any token, and comes from a file, by standard input."""
+    large = OURS.status_list(status_list={"bits": 1, "lst": packed(os.urandom(1 << 17))})
+    assert len(large) > 200_000
+    monkeypatch.setattr("sys.stdin", io.StringIO(large.decode() + "\n"))
+    assert main(["inspect", "-", *known]) == 0
+    assert "list of 1048576 entries of 1 bits" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO(OURS.mint(x="x" * 200_000)))
+    assert main(["inspect", "-", "--json", *known]) == 1
+    assert json.loads(capsys.readouterr().out)["code"] == "token_too_large"
 
 
 def test_without_keys_nobody_can_tell(capsys) -> None:

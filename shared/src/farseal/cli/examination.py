@@ -1,17 +1,18 @@
 """A token held against every check of the verifier, each by the verifier's own function, none stopping the others."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from farseal.claims import AccessClaims, check_audience, check_lifetime, parse_access_claims
-from farseal.compact import UnverifiedToken, check_header, take_apart
+from farseal.compact import MAX_TOKEN_BYTES, UnverifiedToken, check_header, take_apart, take_apart_sealed
 from farseal.errors import TrustUnavailableError, VerificationError
 from farseal.jwks import KeySet, SkippedKey
 from farseal.signature import check_signature
-from farseal.status_list import StatusList, StatusListError, is_list_uri, parse_list_claims
+from farseal.status_list import MAX_LIST_TOKEN_BYTES, StatusList, StatusListError, is_list_uri, parse_list_claims
 from farseal.trust import IssuerTrust, TrustSnapshot
 from farseal.verify import find_issuer, find_key
 from farseal.vocabulary import STATUS_LIST_TYPE
@@ -109,7 +110,7 @@ def examine(
         at: the moment to judge at, in seconds since the epoch.
     """
     examination = Examination(at, skipped_keys=keys.skipped if keys is not None else ())
-    unverified = examination.ask("form", lambda: take_apart(token))
+    unverified = examination.ask("form", lambda: _take_apart(token))
     if unverified is None:
         return examination
     examination.header, examination.payload = unverified.header, unverified.payload
@@ -121,6 +122,15 @@ def examine(
     claims = examination.claims = examination.ask("claims", lambda: parse_access_claims(unverified.payload))
     _examine_claims(examination, claims, audience, leeway, at)
     return examination
+
+
+def _take_apart(token: str) -> UnverifiedToken:
+    """A status list may be far larger than a token; what its header says of its kind is held against it later."""
+    if len(token) > MAX_TOKEN_BYTES and token.isascii():
+        with suppress(VerificationError):
+            if _is_list(take_apart_sealed(token.encode(), max_bytes=MAX_LIST_TOKEN_BYTES).header):
+                return take_apart(token, max_bytes=MAX_LIST_TOKEN_BYTES)
+    return take_apart(token)
 
 
 def _is_list(header: dict[str, Any]) -> bool:

@@ -13,10 +13,10 @@ from farseal.cli.usage import Answer, UsageError
 from farseal.cli.words import relative, shown, shown_json, utc
 from farseal.clock import now
 from farseal.settings import MAX_LEEWAY_SECONDS
-from farseal.status_list import VALID, StatusList
+from farseal.status_list import MAX_LIST_TOKEN_BYTES, VALID, StatusList
 
-MAX_INPUT_CHARACTERS: Final = 1 << 17
-"""Eight times the largest token that a verifier looks at: what is longer is refused as too large, not read on."""
+MAX_INPUT_CHARACTERS: Final = MAX_LIST_TOKEN_BYTES + 2
+"""More than the largest status list that a verifier looks at: what is longer is refused as too large, not read on."""
 
 _EXIT: Final = {Verdict.PASSED: 0, Verdict.REFUSED: 1, Verdict.SKIPPED: 3}
 _TIMES: Final = (("iat", "issued"), ("nbf", "valid from"), ("auth_time", "logged in"), ("exp", "expires"))
