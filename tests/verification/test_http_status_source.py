@@ -14,7 +14,7 @@ from farseal.errors import StatusUnavailableError, TokenRevokedError
 from farseal.service.ops import Readiness
 from farseal.settings import TrustSettings
 from farseal.sources import HttpSource, ListSchedule, Schedule, WorkerState
-from farseal.trust import StatusLimits
+from farseal.trust import Judgement, StatusLimits
 from tests.support.protected import bearer, notes_app
 from tests.support.tokens import ISSUER, NOTES, Issuer, compact_json, jwk
 from tests.verification.hostile_issuer import HostileIssuer, answered
@@ -207,6 +207,19 @@ async def test_a_machine_that_starts_in_1970_has_its_lists_as_soon_as_it_knows_t
         assert fetched == 1
         at.now = NOW
         await until(lambda: versions(source) == {"a": 1}, 5)
+
+
+async def test_strangers_cannot_keep_a_clock_that_was_set_from_mattering(server) -> None:
+    """They empty the buckets of hints; keys and lists are looked at within the tick that finds the clock set."""
+    at = SetClock(100)
+    server.behave("answer", **Published({"a": list_token("a")}).answers())
+    async with polling(server, PATIENT, at) as source:
+        for _ in range(20):
+            source.hint(ISSUER)
+            await asyncio.sleep(0.02)
+        at.now = NOW
+        await until(lambda: versions(source) == {"a": 1}, 5)
+        await until(lambda: source.snapshot.issuers[ISSUER].judge(NOW) is Judgement.USE, 5)
 
 
 async def test_a_list_is_never_relied_on_past_its_own_end(server) -> None:

@@ -71,6 +71,8 @@ class Refresher:
         self._errand = errand
         self._keeper = keeper
         self._bucket = bucket
+        # Of its own: strangers who have emptied the other must not keep a clock that was set from mattering.
+        self._clock_bucket = TokenBucket(bucket.capacity, bucket.refill_seconds)
         self._clock = clock
         self._wake = asyncio.Event()
         self._looking = False
@@ -132,7 +134,7 @@ class Refresher:
         at = self._moment()
         self._keeper.follow_clock(at)
         jump, self._offset = at.now - at.uptime - self._offset, at.now - at.uptime
-        return abs(jump) >= JUMP_SECONDS and at.uptime >= self._not_before and self._bucket.take(at.uptime)
+        return abs(jump) >= JUMP_SECONDS and at.uptime >= self._not_before and self._clock_bucket.take(at.uptime)
 
     async def _attempt(self) -> float:
         """One look, whatever comes of it; and how many seconds to wait for the next."""
