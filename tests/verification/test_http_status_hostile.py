@@ -78,7 +78,8 @@ ON_THE_WAY: dict[str, Case] = {
 OF_THE_INDEX = ON_THE_WAY | {
     "html": Case(b"<!doctype html><title>Sign in</title>", refusal="not usable"),
     "nothing": Case(refusal="not usable"),
-    "depth-bomb": Case(b"[" * 100_000, refusal="nested deeper"),
+    "depth-bomb": Case(b"[" * 10_000, refusal="nested deeper"),
+    "wide-bomb": Case(b"[" + b"[]," * 300_000, refusal="more in it"),
     "duplicate-members": Case(b'{"status_lists":[],"status_lists":[]}', refusal="duplicate members"),
     "no-lists": Case(b'{"status_lists":{}}', refusal="no list of"),
     "of-another-issuer": Case(index_of(FORCE, issuer="https://other.example"), refusal="another issuer"),
