@@ -1,6 +1,7 @@
 """Status lists from an address: when a logout is known, what is fetched for it, and what becomes of it in trouble."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Iterator
@@ -134,6 +135,21 @@ async def test_only_the_list_that_changed_is_fetched(server) -> None:
         fetched = [path for path in server.figures()["by_path"] if path.startswith("/status/")]
         assert fetched == [path_of("list-3")]
         assert source.snapshot.generation == 1
+
+
+async def test_many_lists_are_told_in_one_line_and_what_is_wrong_with_others_in_another(server, caplog) -> None:
+    """Each is in force as it comes; a line for each would be thousands."""
+    caplog.set_level(logging.INFO, "farseal")
+    names = [f"list-{number:02}" for number in range(40)]
+    published = Published({name: list_token(name) for name in names})
+    broken = {path_of(name): answered(b"x") for name in names[::2]}
+    server.behave("answer", **published.answers(**broken))
+    async with polling(server) as source:
+        await some_looks(source, 5)
+        assert len(versions(source)) == 20
+        lines = [record.getMessage() for record in caplog.records if "status lists of" in record.getMessage()]
+        assert [line for line in lines if "before" in line] == [f"20 status lists of {ISSUER}, 0 before"]
+        assert len([line for line in lines if "not taken" in line]) == 1
 
 
 async def test_lists_without_digests_are_asked_for_conditionally(server) -> None:

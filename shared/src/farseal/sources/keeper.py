@@ -77,6 +77,8 @@ class _Memory:
     reminded_at: float = 0.0
     lists: IssuerLists = field(default_factory=IssuerLists)
     lists_reminded_at: float = -inf
+    lists_told: frozenset[str] = frozenset()
+    lists_refusal_told: str | None = None
 
 
 class TrustKeeper:
@@ -186,7 +188,9 @@ class TrustKeeper:
         else:
             self._replace(issuer, outcome, outcome.keys, at.now)
 
-    def learn_lists(self, issuer: str, found: FoundLists | Refused | None, at: Moment) -> None:
+    def learn_lists(
+        self, issuer: str, found: FoundLists | Refused | None, at: Moment, *, under_way: bool = False
+    ) -> None:
         """Take the status lists of an issuer into force, or keep those that are, and say why.
 
         The snapshot is another afterwards, and its generation the same: no verdict on a signature changes.
@@ -196,22 +200,26 @@ class TrustKeeper:
             found: refused where the index cannot be read, None where nothing has changed since the last time. An
                 issuer without an index has no lists.
             at: when it was found.
+            under_way: whether more of the same look will follow. Nothing is logged before its end: with thousands of
+                lists there would be a line for each.
         """
         memory, trust = self._memories[issuer], self.snapshot.issuers.get(issuer)
-        before = memory.lists.refusal
         if isinstance(found, Refused):
             memory.lists.refuse_index(found.reason)
         elif found is not None:
             lists = memory.lists.learn(found, trust, at.now)
             if trust is not None and lists != trust.lists:
-                if lists.keys() != trust.lists.keys():
-                    _log.info("%d status lists of %s, %d before", len(lists), issuer, len(trust.lists))
                 trust = replace(trust, lists=lists)
                 self._age(trust)
-        self._watch_lists(issuer, trust, at, known=before == memory.lists.refusal)
+        if not under_way:
+            self._watch_lists(issuer, trust, at)
 
-    def _watch_lists(self, issuer: str, trust: IssuerTrust | None, at: Moment, *, known: bool) -> None:
+    def _watch_lists(self, issuer: str, trust: IssuerTrust | None, at: Moment) -> None:
         memory = self._memories[issuer]
+        before, memory.lists_told = memory.lists_told, frozenset(() if trust is None else trust.lists)
+        if memory.lists_told != before:
+            _log.info("%d status lists of %s, %d before", len(memory.lists_told), issuer, len(before))
+        known, memory.lists_refusal_told = memory.lists_refusal_told == memory.lists.refusal, memory.lists.refusal
         faults = [] if memory.lists.refusal is None else [f"not taken: {memory.lists.refusal}"]
         limits = self._status_limits
         if trust is not None and any(limits.judge(one, at.now) is not Judgement.USE for one in trust.lists.values()):

@@ -247,17 +247,17 @@ class ListPoller:
             return
         self._memory.good(made, answer.validators, held)
         trip.found[uri] = made
-        self._teach(trip)
+        self._teach(trip, under_way=True)
         if self._keeper.lists(self._issuer).get(uri) == digest:
             self.shelf.keep(answer.body, made)
             del trip.found[uri]
 
-    def _teach(self, trip: _Trip) -> None:
+    def _teach(self, trip: _Trip, *, under_way: bool = False) -> None:
         """All that is known of the lists of the index now; those that wait still are what they were before."""
         found: dict[str, StatusList | str | None] = {
             uri: trip.found.get(uri) or trip.failures.get(uri) or self._memory.words(uri) for uri in trip.index.lists
         }
-        self._keeper.learn_lists(self._issuer, FoundLists(found), self._moment())
+        self._keeper.learn_lists(self._issuer, FoundLists(found), self._moment(), under_way=under_way)
 
     @property
     def _trust(self) -> IssuerTrust | None:
