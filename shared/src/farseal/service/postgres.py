@@ -178,6 +178,9 @@ def _unreachable(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         # asyncpg has one class for misuse and for use after the connection broke.
         return "is clos" in str(error) or "released back to the pool" in str(error)
+    if isinstance(error, asyncpg.InternalClientError):
+        # What asyncpg says to whoever asks in the very moment in which the server's goodbye is being read.
+        return "cannot switch to state" in str(error)
     return isinstance(error, (*_UNREACHABLE, *_REFUSING))
 
 
