@@ -23,7 +23,7 @@ PASSWORDS = "auth_server/src/auth_server/accounts/passwords.py"
 """The one module of the auth server with something to verify: passwords, by argon2. It checks no signature."""
 
 OWN = "auth_server/src/auth_server/tokens/own.py"
-"""The one module that reads tokens back: those of the auth server's own keys, and no others."""
+"""The one module that tells what the auth server's own keys have signed, tokens and status lists."""
 
 VERIFYING = ("shared/src", "resource_a/src", "resource_b/src")
 """Code in which no private key may appear, by any name."""

@@ -5,12 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-from cryptography.hazmat.primitives.hashes import SHA256
 
-from farseal.encoding import EncodingError, b64url_decode, b64url_encode
+from farseal.encoding import b64url_encode
 from farseal.vocabulary import ALGORITHM
 
 if TYPE_CHECKING:
@@ -44,15 +40,6 @@ class PublicKey:
     def jwk(self) -> dict[str, str]:
         """The members that are published: for RS256 signatures and nothing else."""
         return {"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": self.kid, "n": self.n, "e": self.e}
-
-    def has_signed(self, message: bytes, signature: bytes) -> bool:
-        """Whether the signature is this key's over ``message`` (RS256); False too where this is no key at all."""
-        try:
-            n, e = (int.from_bytes(b64url_decode(number)) for number in (self.n, self.e))
-            RSAPublicNumbers(e, n).public_key().verify(signature, message, PKCS1v15(), SHA256())
-        except (InvalidSignature, EncodingError, ValueError):
-            return False
-        return True
 
 
 def _base64url_uint(number: int) -> str:

@@ -15,6 +15,7 @@ from auth_server.publication import files
 from auth_server.status.documents import MAX_BYTES, ListError, decoded, list_uri, read_list
 from auth_server.storage import grants, signing_keys, status_recovery
 from auth_server.storage.grants import Ending
+from auth_server.tokens.own import has_signed
 from farseal.clock import at
 from farseal.encoding import EncodingError, b64url_decode
 from farseal.vocabulary import STATUS_DIRECTORY, STATUS_SUFFIX
@@ -112,7 +113,7 @@ def unproved(lists: Iterable[FoundList], keys: Mapping[str, PublicKey]) -> tuple
     return tuple(
         found.list_id
         for found in lists
-        if (key := keys.get(found.kid)) is None or not key.has_signed(found.message, found.signature)
+        if (key := keys.get(found.kid)) is None or not has_signed(key, found.message, found.signature)
     )
 
 

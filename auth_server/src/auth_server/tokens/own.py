@@ -105,3 +105,15 @@ def _header(kid: str) -> str:
 def _loaded(key: "PublicKey") -> RSAPublicKey:
     n, e = (int.from_bytes(b64url_decode(number)) for number in (key.n, key.e))
     return RSAPublicNumbers(e, n).public_key()
+
+
+def has_signed(key: "PublicKey", message: bytes, signature: bytes) -> bool:
+    """Whether the signature over ``message`` is the key's (RS256); False too for what is no key at all.
+
+    For the status lists of ours that come back when a backup was restored.
+    """
+    try:
+        _loaded(key).verify(signature, message, PKCS1v15(), SHA256())
+    except (InvalidSignature, EncodingError, ValueError):
+        return False
+    return True
