@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 
 import asyncpg
 import pytest
@@ -137,6 +138,19 @@ async def test_entries_that_nobody_has_confirmed_are_not_used(pool, waits: int, 
     seconds[0] = waits
     await entries.take()
     assert (await taken(pool) == BLOCK) is held
+    await entries.close()
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="the monotonic clock of this system never stops")
+async def test_entries_are_not_kept_over_the_sleep_of_a_machine(pool, monkeypatch) -> None:
+    """It wakes up days later; their list may have been taken away meanwhile."""
+    await add_list(pool, LIST)
+    entries = EntryPool(pool, issuer=ISSUER)
+    await entries.take()
+    read, slept = time.clock_gettime, {time.CLOCK_BOOTTIME: KEEP_SECONDS + 1}
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: read(clock) + slept.get(clock, 0))
+    await entries.take()
+    assert await taken(pool) == 2 * BLOCK
     await entries.close()
 
 

@@ -1,7 +1,6 @@
 """The keys this replica signs with and publishes, kept in step with the database."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from auth_server.keys.public_key import PublicKey
 from auth_server.storage import signing_keys
 from auth_server.storage.connection import Connection, Pool
 from auth_server.storage.signing_keys import StoredKey
+from farseal.clock import uptime
 from farseal.problems import ProblemError
 from farseal.service.postgres import RETRY_AFTER_SECONDS, database_errors
 from farseal.vocabulary import MAX_REVOKED
@@ -28,15 +28,6 @@ log = structlog.get_logger(__name__)
 
 _LOOKS: Final = 3
 """At the database before giving up: each one more is lost to a key that was replaced in just that moment."""
-
-
-_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def _awake_or_not() -> float:
-    """Seconds of a clock that nobody sets. `time.monotonic` stands still while a Linux machine sleeps: one that wakes
-    up after days would go on with its lease, and sign with a key that is long gone."""
-    return time.clock_gettime(_CLOCK)
 
 
 class KeysUnconfirmed(ProblemError):  # noqa: N818 - a state of the world, as DatabaseUnavailable is
@@ -89,7 +80,7 @@ class Keyring:
     """
 
     def __init__(
-        self, pool: Pool, keks: Keks, policy: RotationPolicy, *, monotonic: Callable[[], float] = _awake_or_not
+        self, pool: Pool, keks: Keks, policy: RotationPolicy, *, monotonic: Callable[[], float] = uptime
     ) -> None:
         self._pool = pool
         self._keks = keks

@@ -1,7 +1,6 @@
 """Gives out entries from memory, a block at a time from the database."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from auth_server.status.documents import list_uri
 from auth_server.status.entry import StatusEntry
 from auth_server.status.permutation import index_at
 from auth_server.storage import status_lists
+from farseal.clock import uptime
 from farseal.problems import ProblemError
 from farseal.service.postgres import RETRY_AFTER_SECONDS, database_errors
 
@@ -51,7 +51,7 @@ class EntryPool:
     Args:
         pool: of the database.
         issuer: the configured string.
-        monotonic: seconds of a clock that is never set.
+        monotonic: seconds of a clock that is never set, and goes on while the machine sleeps.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class EntryPool:
         pool: "Pool",
         *,
         issuer: str,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = uptime,
     ) -> None:
         self._pool = pool
         self._issuer = issuer
