@@ -92,6 +92,20 @@ class Host:
         with (self.etc / f"{unit}.env").open("a") as file:
             file.writelines(f"{name}={value}\n" for name, value in settings.items())
 
+    def hurry(self, unit: str, *, stale_after: int, refuse_after: int) -> None:
+        """Give a resource server limits for the age of status lists that its settings would refuse as too short."""
+        file = self.units / f"{unit}.json"
+        said = json.loads(file.read_text())
+        _, _, _, module, *words = said["command"]
+        program = (
+            "import runpy, sys\n"
+            "from farseal.settings import TrustSettings\n"
+            "from farseal.trust import StatusLimits\n"
+            f"TrustSettings.status_limits = StatusLimits({stale_after}, {refuse_after})\n"
+            f"runpy.run_module({module!r}, run_name='__main__')\n"
+        )
+        file.write_text(json.dumps(said | {"command": [sys.executable, "-P", "-c", program, *words]}))
+
     def log(self, unit: str) -> str:
         """What a unit has said."""
         return (self.units / f"{unit}.log").read_text(errors="replace")

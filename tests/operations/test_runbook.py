@@ -248,7 +248,7 @@ def test_status_lists_that_stop_are_told_and_come_again(host: Host) -> None:
     """Stale after 4 s and expired after 24 s here. Never 401, and no service but the issuer is started anew."""
     host.set("farseal-auth", AUTH_SERVER_STATUS_LIST_SECONDS="24")
     host.systemctl("restart", "farseal-auth")
-    host.set("notes", FARSEAL_STATUS_STALE_AFTER_SECONDS="4")
+    host.hurry("notes", stale_after=4, refuse_after=3600)
     host.systemctl("restart", "notes")
     with Witness(host) as witness:
         assert witness.wait(lambda: bool(witness.answers))

@@ -239,11 +239,11 @@ def test_a_variable_sets_the_policy(policy) -> None:
     settings = TrustSettings.from_environ(BASE | {"FARSEAL_STATUS": policy.value})
     assert settings.expectations.status_of(ISSUER) is policy
     assert TrustSettings.from_environ(BASE).expectations.status_of(ISSUER) is REQUIRE
-    limits = {"FARSEAL_STATUS_STALE_AFTER_SECONDS": "7", "FARSEAL_STATUS_REFUSE_AFTER_SECONDS": "9"}
+    limits = {"FARSEAL_STATUS_STALE_AFTER_SECONDS": "120", "FARSEAL_STATUS_REFUSE_AFTER_SECONDS": "121"}
     settings = TrustSettings.from_environ(BASE | limits)
-    assert settings.status_limits == StatusLimits(7, 9)
+    assert settings.status_limits == StatusLimits(120, 121)
     assert TrustSettings.from_environ(BASE).status_limits == StatusLimits()
-    assert source_of(settings)._keeper._status_limits == StatusLimits(7, 9)
+    assert source_of(settings)._keeper._status_limits == StatusLimits(120, 121)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,9 @@ def test_a_variable_sets_the_policy(policy) -> None:
     [
         ("STATUS", "REQUIRE", "must be one of require, if_present, off"),
         ("STATUS", "none", "must be one of require, if_present, off"),
-        ("STATUS_STALE_AFTER_SECONDS", "0", "must be whole seconds, 1 or more"),
+        ("STATUS_STALE_AFTER_SECONDS", "0", "must be whole seconds, 120 or more"),
+        ("STATUS_STALE_AFTER_SECONDS", "119", "must be whole seconds, 120 or more"),
+        ("STATUS_REFUSE_AFTER_SECONDS", "119", "must be whole seconds, 120 or more"),
         ("STATUS_REFUSE_AFTER_SECONDS", "300", "must be more than FARSEAL_STATUS_STALE_AFTER_SECONDS (300)"),
         ("STATUS_REFRESH_SECONDS", "0", "must be whole seconds, 1 to 86400"),
         ("STATUS_REFRESH_SECONDS", "3600", "must be less than FARSEAL_STATUS_REFUSE_AFTER_SECONDS"),
@@ -262,6 +264,19 @@ def test_a_setting_out_of_its_bounds_is_told(name, value, fault) -> None:
         TrustSettings.from_environ(BASE | {f"FARSEAL_{name}": value})
     (told,) = refused.value.faults
     assert told.removesuffix(f", not {value!r}") == f"FARSEAL_{name}: {fault}"
+
+
+def test_limits_that_a_healthy_list_reaches_each_minute_are_refused_in_code_too() -> None:
+    """A list is up to a minute old before it is signed anew."""
+    with pytest.raises(SettingsError) as refused:
+        TrustSettings(
+            issuer=ISSUER, audience=NOTES, trust_directory=Path("/trust"),
+            status_stale_after_seconds=30, status_refuse_after_seconds=50,
+        )  # fmt: skip
+    assert refused.value.faults == (
+        "FARSEAL_STATUS_STALE_AFTER_SECONDS: must be whole seconds, 120 or more",
+        "FARSEAL_STATUS_REFUSE_AFTER_SECONDS: must be whole seconds, 120 or more",
+    )
 
 
 def issuers_file(tmp_path: Path, *lines: str) -> dict[str, str]:

@@ -20,6 +20,10 @@ from farseal.verify import Expectations
 MAX_LEEWAY_SECONDS: Final = 300
 """More than this is not clock skew; it is a longer life for every token."""
 
+LEAST_STATUS_AGE_SECONDS: Final = 120
+"""A list says of its age a multiple of a minute, so that a healthy one is up to a minute old. A limit below that would
+be reached each minute; twice as much bears a signature that is late, and clocks that differ."""
+
 
 def realm_text(value: str) -> str:
     """Text for the ``realm`` of a challenge: printable ASCII without quotes and backslashes (RFC 6750 section 3)."""
@@ -53,13 +57,16 @@ class TrustSettings(OriginSettings):
         "Age of the documents from which every token gets 503", unit="seconds", default=86_400, parse=seconds(1)
     )
     status_stale_after_seconds: int = setting(
-        "Age of a status list from which a warning is logged", unit="seconds", default=300, parse=seconds(1)
+        "Age of a status list from which a warning is logged; a healthy one is up to a minute old, so 120 or more",
+        unit="seconds",
+        default=300,
+        parse=seconds(LEAST_STATUS_AGE_SECONDS),
     )
     status_refuse_after_seconds: int = setting(
-        "Age of a status list from which the tokens that name it get 503",
+        "Age of a status list from which the tokens that name it get 503: 120 or more, as above, and more than that",
         unit="seconds",
         default=3600,
-        parse=seconds(1),
+        parse=seconds(LEAST_STATUS_AGE_SECONDS),
     )
     status_refresh_seconds: int = setting(
         "Time between two fetches of status lists, where they do not ask for more: a logout is known within it",
@@ -165,7 +172,7 @@ class TrustSettings(OriginSettings):
         )
 
 
-_STATUS_SECONDS: Final = ("status_stale_after_seconds", "status_refresh_seconds")
+_STATUS_AGES: Final = ("status_stale_after_seconds", "status_refuse_after_seconds")
 
 _CHECKS: Final[Mapping[str, Any]] = {
     "issuer": issuer_identifier,
@@ -189,6 +196,9 @@ def _unfit(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"{PREFIX}STATUS: {error}"
     if not 0 <= values["leeway_seconds"] <= MAX_LEEWAY_SECONDS:
         yield f"{PREFIX}LEEWAY_SECONDS: must be whole seconds, 0 to {MAX_LEEWAY_SECONDS}"
-    for name in ("stale_after_seconds", "refresh_floor_seconds", "refresh_ceiling_seconds", *_STATUS_SECONDS):
+    for name in ("stale_after_seconds", "refresh_floor_seconds", "refresh_ceiling_seconds", "status_refresh_seconds"):
         if values[name] < 1:
             yield f"{PREFIX}{name.upper()}: must be whole seconds, 1 or more"
+    for name in _STATUS_AGES:
+        if values[name] < LEAST_STATUS_AGE_SECONDS:
+            yield f"{PREFIX}{name.upper()}: must be whole seconds, {LEAST_STATUS_AGE_SECONDS} or more"
