@@ -13,7 +13,7 @@ from demo.wire import Wire, WireError
 
 REVOKED: Final = "401 token_revoked"
 """What a server says of a token whose session has ended."""
-LET_IN: Final = frozenset({GOOD, "403 upstream_refused"})
+LET_IN: Final = frozenset({GOOD, "401 upstream_token_refused"})
 """What says that the token was honoured. resource_b asks resource_a with the caller's own token: where resource_a knows
 already that the session has ended and resource_b does not, it is resource_b that let the token in."""
 

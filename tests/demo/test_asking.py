@@ -38,7 +38,7 @@ def seen(answers: Answers) -> Ending:
         ),
         pytest.param([*GOOD_BEFORE, ("200", 101.1, 101.2), (REVOKED, 101.3, 101.4)], True, 1.4, 1.1, id="too-late"),
         pytest.param(
-            [*GOOD_BEFORE, ("403 upstream_refused", 101.1, 101.2), (REVOKED, 101.3, 101.4)],
+            [*GOOD_BEFORE, ("401 upstream_token_refused", 101.1, 101.2), (REVOKED, 101.3, 101.4)],
             True,
             1.4,
             1.1,

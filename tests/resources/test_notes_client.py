@@ -129,7 +129,7 @@ async def client_of(url: str, bounds: Bounds = BOUNDS) -> AsyncIterator[NotesCli
             says(response(gzip.compress(page()), "Content-Encoding: gzip")), Failure.INVALID, id="packed-unasked"
         ),
         pytest.param(says(response(page())[:-5]), Failure.INVALID, id="breaks-off"),
-        pytest.param(says(response(b"", status="401 Unauthorized")), Failure.REFUSED, id="401"),
+        pytest.param(says(response(b"", status="401 Unauthorized")), Failure.UNAUTHENTICATED, id="401"),
         pytest.param(says(response(b"", status="403 Forbidden")), Failure.REFUSED, id="403"),
         pytest.param(says(response(b"", status="404 Not Found")), Failure.INVALID, id="404"),
         pytest.param(says(response(b"", status="429 Too Many Requests")), Failure.FAILED, id="429"),

@@ -81,7 +81,7 @@ async def test_many_notes_are_truncated(notes: Service, published: Path, issuer:
             "/reports/org", {"roles": ["analyst"], "org_id": None}, 403, "organisation_missing", id="org-of-nobody"
         ),
         pytest.param("/reports/mine", {"aud": NOTES}, 401, "audience_mismatch", id="token-for-notes-alone"),
-        pytest.param("/reports/mine", {"aud": REPORTS}, 403, "upstream_refused", id="token-for-reports-alone"),
+        pytest.param("/reports/mine", {"aud": REPORTS}, 401, "upstream_token_refused", id="token-for-reports-alone"),
         pytest.param("/reports/mine", {"scope": "reports:read"}, 403, "upstream_refused", id="without-notes-read"),
         pytest.param("/reports/mine", {"org_id": ["acme"]}, 403, "upstream_refused", id="claims-notes-cannot-use"),
         pytest.param("/reports/mine", {"exp": 1}, 401, "token_expired", id="expired"),
@@ -96,8 +96,29 @@ async def test_who_gets_a_report(
     if code:
         assert answer.code == code
     if code == "upstream_refused":
-        assert "aud" in answer.json["detail"]
-        assert "WWW-Authenticate" not in answer.headers
+        assert "notes:read" in answer.json["detail"]
+    assert ("WWW-Authenticate" in answer.headers) is (
+        status == 401 or code in {"scope_insufficient", "role_insufficient"}
+    )
+
+
+async def test_a_token_that_notes_refuses_is_refused_here(aiohttp_server: Any, published: Path, issuer: Issuer) -> None:
+    """A session whose end notes knows of and this service does not: the caller must learn that another token is needed,
+    and from a challenge of this service."""
+
+    async def revoked(_request: web.Request) -> web.Response:
+        return web.json_response({"code": "token_revoked"}, status=401, headers={"WWW-Authenticate": "Bearer x"})
+
+    app = web.Application()
+    app.router.add_get("/notes", revoked)
+    upstream = await aiohttp_server(app)
+    async with reports_service(f"http://127.0.0.1:{upstream.port}", trust(published, REPORTS)) as reports:
+        for path in ("/reports/mine", "/reports/org"):
+            answer = await reports.ask("GET", path, person(issuer, roles=["analyst"]).token())
+            assert (answer.status, answer.code) == (401, "upstream_token_refused")
+            said = answer.headers["WWW-Authenticate"]
+            assert said.startswith('Bearer realm="farseal", error="invalid_token"')
+            assert REPORTS in said
 
 
 async def test_without_a_token_nothing_is_asked(reports: Service) -> None:

@@ -27,8 +27,11 @@ JSON_MEDIA_TYPE: Final = "application/json"
 class Failure(StrEnum):
     """Why there are no notes to report on. The values are codes of problems."""
 
+    UNAUTHENTICATED = "upstream_token_refused"
+    """The notes service does not honour this token: its session has ended, as far as that service knows, or the token
+    is not for it."""
     REFUSED = "upstream_refused"
-    """The notes service does not honour this token, or not for reading notes."""
+    """The notes service honours this token, but not for reading notes."""
     UNREACHABLE = "upstream_unreachable"
     """No connection, or one that broke."""
     TIMEOUT = "upstream_timeout"
@@ -147,7 +150,9 @@ def open_session(*, connections: int) -> aiohttp.ClientSession:
 
 
 def _failure_of(status: int) -> Failure:
-    if status in {401, 403}:
+    if status == 401:
+        return Failure.UNAUTHENTICATED
+    if status == 403:
         return Failure.REFUSED
     return Failure.FAILED if status >= 500 or status == 429 else Failure.INVALID
 

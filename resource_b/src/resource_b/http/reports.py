@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from farseal.bearer import bearer_token
+from farseal.errors import VerificationError
 from farseal.problems import ProblemError
 from farseal.service.requests import request_id
 from farseal.web import principal, requires
@@ -21,16 +22,20 @@ OWN_VIEW: Final = {"Cache-Control": "private, no-store"}
 """A report is computed for one caller and one moment."""
 
 _PROBLEMS: Final = {
-    Failure.REFUSED: (
-        403,
-        "The notes service does not accept this token: it must name that service in aud and hold notes:read.",
-    ),
+    Failure.REFUSED: (403, "The notes service does not let this token read notes: it must hold notes:read."),
     Failure.UNREACHABLE: (502, "The notes service cannot be reached."),
     Failure.TIMEOUT: (502, "The notes service did not answer in time."),
     Failure.FAILED: (502, "The notes service answered with an error of its own."),
     Failure.INVALID: (502, "The notes service answered something that is no page of notes."),
     Failure.OVERLOADED: (503, "Too many reports are being made."),
 }
+
+
+class UpstreamTokenRefusedError(VerificationError):
+    """The notes service does not honour the caller's token. To the caller that is as if this service did not: 401 with
+    a challenge, so that a client gets another token or logs in again."""
+
+    code = Failure.UNAUTHENTICATED.value
 
 
 @requires("reports:read")
@@ -56,6 +61,10 @@ async def _notes(request: web.Request, *, only_own: bool) -> SeenNotes:
         raise RuntimeError("a report was asked for without a token: its access rule is missing")
     answer = await request.app[NOTES_CLIENT].read(token, only_own=only_own, request_id=request_id(request))
     match answer:
+        case Failure.UNAUTHENTICATED:
+            raise UpstreamTokenRefusedError(
+                "The notes service does not accept this token: it must be in force and name that service in aud"
+            )
         case Failure() as failure:
             status, detail = _PROBLEMS[failure]
             headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
