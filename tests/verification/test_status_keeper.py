@@ -299,7 +299,8 @@ def test_stale_lists_are_logged_once_a_minute(caplog) -> None:
         told.age(1)
         for _ in range(3):
             told.found(one=None)
-        assert caplog.messages == [f"status lists of {ISSUER} in /trust/0: older than 10 s, refused from 100 s"]
+        words = "stale or expired (stale from 10 s, refused from 100 s or exp)"
+        assert caplog.messages == [f"status lists of {ISSUER} in /trust/0: {words}"]
         told.age(REMINDER_SECONDS)
         told.keeper.learn_lists(ISSUER, None, told.at)
         assert len(caplog.messages) == 2

@@ -223,7 +223,9 @@ class TrustKeeper:
         faults = [] if memory.lists.refusal is None else [f"not taken: {memory.lists.refusal}"]
         limits = self._status_limits
         if trust is not None and any(limits.judge(one, at.now) is not Judgement.USE for one in trust.lists.values()):
-            faults.append(f"older than {limits.warn_after} s, refused from {limits.refuse_after} s")
+            faults.append(
+                f"stale or expired (stale from {limits.warn_after} s, refused from {limits.refuse_after} s or exp)"
+            )
         if not faults or (known and at.uptime - memory.lists_reminded_at < REMINDER_SECONDS):
             return
         memory.lists_reminded_at = at.uptime

@@ -157,7 +157,7 @@ class Guard:
         elif trust is None and len(self._issuers) > 1:
             yield "no keys of the issuer have been read"
         if trust is not None and trust.lists and trust.judge_lists(at) is not Judgement.USE:
-            yield f"status lists of the issuer are older than {trust.status_limits.warn_after} s"
+            yield "status lists of the issuer are stale or have expired"
 
     def _unusable(self, issuer: str, at: int) -> str | None:
         trust = self.source.snapshot.issuers.get(issuer)
@@ -170,7 +170,7 @@ class Guard:
         if required and trust.judge_lists(at) is Judgement.REFUSE:
             if not trust.lists:
                 return "no status list of the issuer has been read"
-            return "the status lists of the issuer are older than their limit"
+            return "the status lists of the issuer are past their limit or have expired"
         return None
 
     def _of(self, issuer: str, words: str) -> str:
