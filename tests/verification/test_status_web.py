@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from prometheus_client import CollectorRegistry, generate_latest
 
 from farseal import telemetry
@@ -207,6 +208,16 @@ def test_the_report_tells_every_list() -> None:
     assert "status lists are not taken: status/two.jwt: missing" in text
     assert "3 status lists refused, 1 of them rollbacks" in text
     assert "status off, no lists" in "\n".join(as_text(told(OFF)))
+
+
+def test_what_counts_key_sets_says_so_and_stands_before_the_lists() -> None:
+    """Under the lists it would be read as of them."""
+    found = told(REQUIRE, listed(12))
+    (one,) = found.issuers
+    one = structs.replace(one, refused=1, attempts=4)
+    said = as_text(structs.replace(found, issuers=(one,)))
+    counts = said.index("  key sets: 1 refused, 0 of them rollbacks; 0 of 4 looks failed")
+    assert counts < said.index(next(line for line in said if line.startswith("  status require")))
 
 
 def test_a_report_of_thousands_of_lists_is_bounded() -> None:

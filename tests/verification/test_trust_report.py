@@ -176,7 +176,7 @@ def test_people_get_a_table_and_what_it_has_no_room_for(capsys) -> None:
         "  what is published is not taken: jwks.json: broken",
         "  no keys have been read: every token gets 503",
         "  what is published cannot be had (never before): no answer",
-        "  0 refused, 0 of them rollbacks; 5 of 5 looks failed",
+        "  key sets: 0 refused, 0 of them rollbacks; 5 of 5 looks failed",
         "generation 1, 2 sets taken, 4 refused, 1 of them rollbacks",
     ):
         assert line in said

@@ -114,9 +114,10 @@ def _details(one: IssuerReport, at: int) -> Iterator[str]:
     if one.failure is not None:
         since = "never before" if one.last_success_at is None else f"last {relative(one.last_success_at, at)}"
         yield f"what is published cannot be had ({since}): {one.failure}"
-    yield from _status(one, at)
     if one.refused or one.failures:
-        yield f"{one.refused} refused, {one.rollbacks} of them rollbacks; {one.failures} of {one.attempts} looks failed"
+        refused = f"{one.refused} refused, {one.rollbacks} of them rollbacks"
+        yield f"key sets: {refused}; {one.failures} of {one.attempts} looks failed"
+    yield from _status(one, at)
 
 
 def _status(one: IssuerReport, at: int) -> Iterator[str]:
