@@ -117,6 +117,19 @@ async def test_a_second_list_is_made_in_time_and_opens_when_every_verifier_has_i
         assert (await one.entries.take()).list_id != first
 
 
+async def test_entries_of_a_full_list_are_used_up_and_readiness_says_so(pool, tmp_path: Path) -> None:
+    """While the next list is not open yet logins go on for as long as memory has entries."""
+    async with replica(pool, tmp_path) as one:
+        first = (await one.entries.take()).list_id
+        held = one.entries.held
+        await pool.execute("UPDATE status_lists SET taken = size, closed_at = now()")
+        await one.lists.turn()
+        assert one.entries.held == held > 0
+        assert "nobody can log in when the entries in memory are used up" in (await one.lists.check() or "")
+        assert [(await one.entries.take()).list_id for _ in range(held)] == [first] * held
+        assert (await one.lists.check() or "").endswith("nobody can log in")
+
+
 async def test_many_replicas_make_one_list(pool, tmp_path: Path) -> None:
     """Eight that start at once, with one directory: one list, the same bytes, and every one gives out of it."""
     async with contextlib.AsyncExitStack() as stack:

@@ -10,14 +10,19 @@ from auth_server.publication.refresher import NothingPublished
 from auth_server.status.entries import NoListOpen
 from auth_server.status.recovery import read_directory, recover
 from tests.support.accounts import accounts_pool
-from tests.support.status import ISSUER, NOW, add_grant, add_list, replica, revoke, written
+from tests.support.status import ISSUER, NOW, add_grant, add_list, replica, revoke, running, until, written
 
 LIST, NEXT = "A" * 16, "B" * 16
 
 
 @pytest.fixture
-async def pool(new_database):
-    async with accounts_pool(await new_database()) as pool:
+async def dsn(new_database) -> str:
+    return await new_database()
+
+
+@pytest.fixture
+async def pool(dsn):
+    async with accounts_pool(dsn) as pool:
         yield pool
 
 
@@ -73,6 +78,23 @@ async def test_what_has_ended_has_ended_again(pool, tmp_path: Path) -> None:
         assert one.lists.find(LIST) is not None
         entry_lists = await pool.fetch("SELECT id FROM status_lists WHERE closed_at IS NULL")
         assert len(entry_lists) == 1, "a new one was made"
+
+
+async def test_a_running_server_gives_out_nothing_more_of_what_a_recovery_closed(pool, dsn, tmp_path: Path) -> None:
+    """Blocks in its memory are thrown away when it hears of it: somebody may have their entries since the backup. And
+    readiness says that nobody can log in when that is so."""
+    async with replica(pool, tmp_path) as one, running(one, dsn):
+        first = (await one.entries.take()).list_id
+        assert one.entries.held > 0
+        lists, _ = read_directory(tmp_path, issuer=ISSUER)
+        async with pool.acquire() as conn:
+            await recover(conn, lists, now=NOW)
+        await until(lambda: one.entries.held == 0)
+        with pytest.raises(NoListOpen):
+            await one.entries.take()
+        assert (await one.lists.check()) == "no status list is open yet: nobody can log in"
+        await pool.execute("UPDATE status_lists SET open_after = now(), published_at = now() WHERE closed_at IS NULL")
+        assert (await one.entries.take()).list_id != first
 
 
 async def test_to_recover_twice_does_no_harm(pool, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class EntryPool:
         """What a look at the database has found: entries of other lists than ``usable`` are thrown away.
 
         Args:
-            usable: lists that may be given out from, those among them that were closed lately.
+            usable: lists that may be given out from, those among them that were full lately.
             barred: lists of which none are to be taken.
         """
         self._seen, self._barred = self._monotonic(), frozenset(barred)

@@ -224,7 +224,8 @@ class StatusLists:
         """For readiness: why the published lists may not say what the database says, or why nobody can log in."""
         found = [self._failure, *self._conflicts.values(), self._directory.problem if self._directory else None]
         if self._index is not None and not any(one.open for one in self._stored):
-            found.append("no status list is open yet: nobody can log in")
+            until = " when the entries in memory are used up" if self._entries.held else ""
+            found.append(f"no status list is open yet: nobody can log in{until}")
         return "; ".join(dict.fromkeys(reason for reason in found if reason)) or None
 
     async def _turn(self, *, patience: float) -> None:
@@ -238,7 +239,7 @@ class StatusLists:
                 self._gone |= await self._memory.read(conn, stored)
         self._stored = stored
         self._conflicts = self._judge(ahead, looked_since=True)
-        self._entries.confirm([one.id for one in stored if not one.closed_long], barred=self._conflicts)
+        self._entries.confirm([one.id for one in stored if one.usable], barred=self._conflicts)
         try:
             key = self._active_key()
         except ProblemError as error:

@@ -57,6 +57,12 @@ class StoredList:
         """Entries that are still to be given out."""
         return 0 if self.closed else self.size - self.taken
 
+    @property
+    def usable(self) -> bool:
+        """Whether entries may be used that were taken before. Not of a list that was closed before it was full: that is
+        a recovery, after which nobody knows which of its entries are somebody's."""
+        return not self.closed_long and (not self.closed or self.taken == self.size)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
