@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -133,12 +134,12 @@ async def test_a_session_is_told_by_what_people_recognise(http: aiohttp.ClientSe
     token = await account_token(http)
     one = next(one for one in await listed(http, token) if one["id"] == sid(begun))
     assert one.keys() == {
-        "id", "client_id", "created_at", "last_used_at", "expires_at", "address", "agent", "current",
+        "id", "client_id", "created_at", "last_used_at", "idle_until", "expires_at", "address", "agent", "current",
     }  # fmt: skip
     assert (one["client_id"], one["address"], one["agent"]) == ("login", "203.0.113.9", "Lynx/2.9 <script>")
-    moments = [one[name] for name in ("created_at", "last_used_at", "expires_at")]
+    moments = [one[name] for name in ("created_at", "last_used_at", "idle_until", "expires_at")]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", moment) for moment in moments)
-    assert moments[0] == moments[1] < moments[2]
+    assert moments[0] == moments[1] < moments[2] < moments[3]
 
     async with http.post(
         TOKEN,
@@ -328,6 +329,26 @@ async def test_an_expired_token_and_a_session_past_its_deadline_see_nothing(
     answer = await ask(http, "GET", SESSIONS, headers=bearer(token))
     await there.execute("UPDATE clients SET session_idle_seconds = NULL WHERE id = 'login'")
     assert (answer.status, answer.json["code"]) == (401, "token_revoked")
+
+
+async def test_when_a_session_ends_without_a_refresh_is_told(http: aiohttp.ClientSession, there: World) -> None:
+    """Never later than its end in any case; null where there is nothing to refresh."""
+    token = await account_token(http)
+    (one,) = [one for one in await listed(http, token) if one["current"]]
+
+    def seconds(name: str) -> int:
+        return int((datetime.fromisoformat(one[name]) - datetime.fromisoformat(one["last_used_at"])).total_seconds())
+
+    await there.execute("UPDATE clients SET session_idle_seconds = 3600 WHERE id = 'login'")
+    (one,) = [one for one in await listed(http, token) if one["current"]]
+    assert seconds("idle_until") == 3600 < seconds("expires_at")
+    await there.execute("UPDATE clients SET session_idle_seconds = 31536000 WHERE id = 'login'")
+    (one,) = [one for one in await listed(http, token) if one["current"]]
+    assert one["idle_until"] == one["expires_at"]
+    await there.execute("UPDATE clients SET session_idle_seconds = NULL WHERE id = 'login'")
+    await there.execute("UPDATE grants SET refresh_hash = NULL, refresh_nonce = NULL WHERE id = $1", UUID(one["id"]))
+    (one,) = [one for one in await listed(http, token) if one["current"]]
+    assert one["idle_until"] is None
 
 
 async def test_head_says_what_get_would(http: aiohttp.ClientSession) -> None:

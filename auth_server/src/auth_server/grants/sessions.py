@@ -242,6 +242,13 @@ class Sessions:
         """When it ends in any case, in seconds since the epoch."""
         return deadline(state_of(session), terms_of(session.terms or ClientTerms(), self._defaults))
 
+    def idle_until(self, session: StoredGrant) -> int | None:
+        """When it ends unless its refresh token is used before; None where it has none."""
+        if session.refresh_hash is None:
+            return None
+        idle = terms_of(session.terms or ClientTerms(), self._defaults).idle
+        return min(self.deadline(session), state_of(session).last_used_at + idle)
+
     async def sweep(self, *, now: int) -> tuple[EndedGrant, ...]:
         """End what began while its client was being disabled: no login locks the row that all logins share.
 

@@ -14,6 +14,7 @@ from farseal.clock import at
 from farseal.problems import problem
 
 if TYPE_CHECKING:
+    from auth_server.grants.sessions import Sessions
     from auth_server.storage.grants import EndedGrant, StoredGrant
 
 PATH: Final = "/api/sessions"
@@ -39,7 +40,7 @@ async def get_api_sessions(request: web.Request) -> web.Response:
     user_id, current = caller
     found = await services.sessions.of_user(user_id, now=now, limit=MOST + 1)
     services.count(LIST, "listed", user_id=user_id)
-    told = [_told(grant, services.sessions.deadline(grant), current) for grant in found[:MOST]]
+    told = [_told(grant, services.sessions, current) for grant in found[:MOST]]
     return json_answer({"sessions": told, "more": len(found) > MOST})
 
 
@@ -91,13 +92,15 @@ async def _caller(services: Services, request: web.Request, *, kind: str, now: i
     return grant.user_id, grant.id
 
 
-def _told(grant: "StoredGrant", deadline: int, current: UUID) -> dict[str, Any]:
+def _told(grant: "StoredGrant", sessions: "Sessions", current: UUID) -> dict[str, Any]:
+    idle_until = sessions.idle_until(grant)
     return {
         "id": str(grant.id),
         "client_id": grant.client_id,
         "created_at": _moment(grant.created_at),
         "last_used_at": _moment(grant.last_used_at),
-        "expires_at": _moment(at(deadline)),
+        "idle_until": None if idle_until is None else _moment(at(idle_until)),
+        "expires_at": _moment(at(sessions.deadline(grant))),
         "address": grant.address,
         "agent": grant.agent,
         "current": grant.id == current,
