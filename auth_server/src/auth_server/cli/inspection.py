@@ -109,8 +109,8 @@ def session_words(claims: Mapping[str, Any], seen: SessionSeen | None) -> str:
         return "none of ours has this sid, or it has been forgotten"
     of = f"ours, of {who(row)}" if row.user_id is not None else "ours, a client's own"
     end = found.ends_at if row.ended_at is None else int(row.ended_at.timestamp())
-    verb = "ends" if found.standing == "living" else "ended"
-    words = f"{of}, through {row.client_id}: {found.standing}, {verb} {from_now(end, seen.now)}"
+    stands = {"living": "living, ends", "ended": "ended"}.get(found.standing, f"{found.standing}, ended")
+    words = f"{of}, through {row.client_id}: {stands} {from_now(end, seen.now)}"
     if row.ended_by is not None:
         words += f" ({row.ended_by})"
     return f"{words}; entry {row.status_index} of the status list {row.status_list}{_elsewhere(claims, row)}"
