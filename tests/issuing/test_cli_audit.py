@@ -78,6 +78,20 @@ def test_entries_are_picked(noted, words, actions) -> None:
     assert [entry["action"] for entry in noted.json("audit", *words)] == actions
 
 
+def test_an_action_that_no_entry_has_is_told_with_those_that_there_are(noted) -> None:
+    """On standard error, and no failure: what is asked for may come yet. Where other options leave none, it is good."""
+    result = noted.run("audit", "--action", "revok", "--json")
+    assert json.loads(result.stdout) == []
+    assert result.stderr == "farseal-auth: there is no entry of that action; there are: announce, make, revoke\n"
+    assert noted.run("audit", "--action", "make", "--since", "1h").stderr == ""
+
+
+def test_an_audit_without_entries_has_no_action(cli) -> None:
+    """Which is told as well."""
+    assert cli.run("audit", "--action", "revoke").stderr.endswith("there are: none at all\n")
+    assert cli.run("audit").stderr == ""
+
+
 @pytest.mark.parametrize(
     ("text", "moment"),
     [

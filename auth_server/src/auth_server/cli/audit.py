@@ -38,10 +38,14 @@ def audit(kid: str | None, action: str | None, since: datetime | None, limit: in
       farseal-auth audit --kid KID --limit 5
     """
 
-    async def work(conn: Connection) -> tuple[AuditEntry, ...]:
-        return await audit_log.entries(conn, kid=kid, action=action, since=since, limit=limit)
+    async def work(conn: Connection) -> tuple[tuple[AuditEntry, ...], tuple[str, ...]]:
+        found = await audit_log.entries(conn, kid=kid, action=action, since=since, limit=limit)
+        return found, await audit_log.actions(conn) if action is not None and not found else ()
 
-    found = in_database(work)
+    found, actions = in_database(work)
+    if not found and action is not None and action not in actions:
+        there_are = ", ".join(map(harmless, actions)) or "none at all"
+        click.echo(f"farseal-auth: there is no entry of that action; there are: {there_are}", err=True)
     if as_json:
         show_json([_body(entry) for entry in found])
         return

@@ -40,6 +40,8 @@ LIST = """
      LIMIT $4
 """
 
+ACTIONS = "SELECT DISTINCT action FROM audit ORDER BY action"
+
 
 async def append(
     conn: Connection,
@@ -69,6 +71,11 @@ async def entries(
     return tuple(
         AuditEntry(**{**dict(row), "before": _mapping(row["before"]), "after": _mapping(row["after"])}) for row in rows
     )
+
+
+async def actions(conn: Connection) -> tuple[str, ...]:
+    """What there are entries of, in order."""
+    return tuple(row["action"] for row in await conn.fetch(ACTIONS))
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:
