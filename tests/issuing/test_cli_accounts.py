@@ -239,6 +239,34 @@ def test_how_sessions_behave_is_each_clients_own(cli) -> None:
     assert "there is no client" in cli.refused("client", "update", "x", "--grace", "1")
 
 
+def test_an_idle_time_that_is_never_reached_is_warned_of(cli) -> None:
+    """Where the server's own end comes first; on standard error, so that --json stays JSON. What the client's own end
+    forbids is refused, and what reaches the end exactly is good."""
+    for words in (("update", "login"), ("create", "nightly")):
+        result = cli.run("client", *words, "--idle", "60d", "--json")
+        assert json.loads(result.stdout)["session_idle_seconds"] == 60 * 86_400
+        assert result.stderr == (
+            f"Warning: sessions of {words[1]} end after 30 d in any case, the server's own --absolute; "
+            "--idle 60 d is never reached.\n"
+        )
+    assert cli.run("client", "update", "login", "--idle", "30d").stderr == ""
+    assert cli.run("client", "update", "login", "--idle", "60d", "--absolute", "61d").stderr == ""
+    assert "never reached" in cli.run("client", "update", "login", "--absolute", "default").stderr
+    cli.env["AUTH_SERVER_SESSION_ABSOLUTE_SECONDS"] = str(90 * 86_400)
+    assert cli.run("client", "update", "login", "--grace", "0").stderr == ""
+
+
+def test_people_are_told_whose_a_time_is_that_is_not_the_clients(cli) -> None:
+    """For scripts it is null, as ever."""
+    cli.run("client", "create", "nightly", "--idle", "1h")
+    told = dict(line.split(None, 1) for line in cli.out("client", "show", "nightly").splitlines())
+    assert told["session_idle_seconds"] == "3600"
+    for name in ("access_token_seconds", "session_absolute_seconds", "refresh_grace_seconds"):
+        assert told[name] == "- (the server's own)"
+        assert cli.json("client", "show", "nightly")[name] is None
+    assert told["disabled_at"] == "-"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -33,6 +33,19 @@ def manifest(tmp_path):
     return write
 
 
+def test_an_idle_time_that_is_never_reached_is_warned_of(cli, manifest) -> None:
+    """With the plan, as `client update` does, and once: a second run changes nothing."""
+    file = manifest("""
+        clients:
+          - id: nightly
+            session_idle_seconds: 5184000
+    """)
+    said = cli.run("apply", file, "--dry-run").stderr
+    assert said.startswith("Warning: sessions of nightly end after 30 d in any case")
+    assert cli.run("apply", file, "--yes").stderr == said
+    assert cli.run("apply", file, "--yes").stderr == ""
+
+
 def test_the_example_of_the_readme_does_what_it_says(cli, manifest, tmp_path) -> None:
     """Applied once everything is there, applied twice there is nothing to do."""
     file = manifest(example())

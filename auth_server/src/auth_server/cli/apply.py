@@ -12,7 +12,7 @@ from auth_server.accounts.apply import PlanOutdatedError, apply_plan, lock, read
 from auth_server.accounts.manifest import Fault, Manifest, Plan, plan
 from auth_server.accounts.manifest_file import parse
 from auth_server.accounts.yaml_nodes import MAX_CHARACTERS
-from auth_server.cli import prompts
+from auth_server.cli import client_terms, prompts
 from auth_server.cli.ending import ended_text
 from auth_server.cli.output import json_option, show_json
 from auth_server.cli.plan import plan_body, plan_lines
@@ -21,6 +21,8 @@ from auth_server.storage.connection import Connection
 
 MAX_FILE_BYTES: Final = 4 * MAX_CHARACTERS
 """No UTF-8 of the characters that a manifest may have is longer; a device or a wrong path may have no end."""
+
+TIMES: Final = frozenset({"session_idle_seconds", "session_absolute_seconds"})
 
 CHANGED_MEANWHILE = "the database has changed since the plan was shown; nothing was done, run it again"
 
@@ -78,6 +80,7 @@ def apply(file: Path, secrets_dir: Path | None, *, dry_run: bool, yes: bool, pru
     if not as_json:
         for line in plan_lines(shown):
             click.echo(line)
+    _warn(shown)
     secrets: dict[str, str] = {}
     ended = 0
     if not shown.is_empty and not dry_run:
@@ -135,6 +138,13 @@ def _read(file: Path) -> Manifest:
     except OSError as error:
         raise Refusal(f"{file} cannot be read: {error.strerror}") from None
     return parse(text)
+
+
+def _warn(shown: Plan) -> None:
+    for change in shown.changes:
+        if change.kind == "client" and not TIMES.isdisjoint(change.touched):
+            idle, absolute = change.after["session_idle_seconds"], change.after["session_absolute_seconds"]
+            client_terms.warn(change.key, idle=idle, absolute=absolute)
 
 
 def _refusal(file: Path, faults: Sequence[Fault]) -> Refusal:

@@ -22,6 +22,11 @@ from auth_server.terms import GRANT_TYPES, LOGIN_CLIENT
 
 UPDATES = ("--name", "--access-token-seconds", "--refresh", "--idle", "--absolute", "--grace")
 
+TERMS = ("access_token_seconds", "session_idle_seconds", "session_absolute_seconds", "refresh_grace_seconds")
+"""Fields in which a client may have nothing of its own."""
+
+THE_SERVERS = "- (the server's own)"
+
 SECRET_FILE = click.option(
     "--secret-file",
     type=click.Path(path_type=Path),
@@ -79,7 +84,8 @@ def show(client_id: str, *, as_json: bool) -> None:
     if as_json:
         show_json(body(found, held, defaults))
         return
-    show_fields(body(found, held, defaults) | {"permissions": permissions_text(held)})
+    fields = body(found, held, defaults) | {"permissions": permissions_text(held)}
+    show_fields(fields | {name: THE_SERVERS for name in TERMS if fields[name] is None})
 
 
 @client.command()
@@ -111,6 +117,7 @@ def create(client_id: str, name: str | None, secret_file: Path | None, *, as_jso
             bare = await require(conn, client_id)
             await client_terms.write(conn, bare, terms.upon(bare))
             found = await require(conn, client_id)
+            _warn(found)
             if secret_file is not None:
                 prompts.write_secret(secret_file, secret)
             return found
@@ -145,6 +152,7 @@ def update(client_id: str, name: str | None, *, as_json: bool, **options: Any) -
             before = await require(conn, client_id)
             wanted = terms.upon(before if name is None else replace(before, name=name))
             await client_terms.write(conn, before, wanted)
+            _warn(wanted)
             held = (await permissions.every_client(conn, client_id)).get(client_id, ({}, ()))
             return (await require(conn, client_id), wanted != before, *held)
 
@@ -238,6 +246,10 @@ async def require(conn: Connection, client_id: str) -> Client:
 def not_found(client_id: str) -> Refusal:
     """There is no such client."""
     return Refusal(f"there is no client {client_id}")
+
+
+def _warn(one: Client) -> None:
+    client_terms.warn(one.id, idle=one.terms.idle_seconds, absolute=one.terms.absolute_seconds)
 
 
 def _show_secret(message: str, facts: dict[str, Any], secret: str, secret_file: Path | None, *, as_json: bool) -> None:

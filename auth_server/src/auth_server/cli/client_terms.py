@@ -1,5 +1,6 @@
 """How long tokens and sessions of a client live: options of `client create` and `client update`."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar, get_args
@@ -7,7 +8,9 @@ from typing import Any, Self, TypeVar, get_args
 import click
 
 from auth_server.cli.parameters import DEFAULT, Duration
-from auth_server.cli.session import Refusal, moment
+from auth_server.cli.session import Refusal, moment, told
+from auth_server.cli.times import duration_words
+from auth_server.database_settings import load_session_settings
 from auth_server.grants.refresh_rules import ClientTerms, RefreshPolicy
 from auth_server.storage import clients
 from auth_server.storage.clients import Client
@@ -73,6 +76,26 @@ class AskedTerms:
             raise Refusal(f"--idle is at most --absolute: {idle} s are more than {absolute} s")
         life = _seconds(self.access_token_seconds, client.access_token_seconds)
         return replace(client, access_token_seconds=life, terms=terms)
+
+
+def warn(client_id: str, *, idle: int | None, absolute: int | None) -> None:
+    """Say on standard error where a client's own idle time comes to nothing: its sessions end before, by the server's
+    own setting as the environment of this command has it. Against its own it is refused.
+
+    Raises:
+        Unavailable: the settings have faults.
+    """
+    if idle is None or absolute is not None:
+        return
+    with told():
+        lasts = load_session_settings(os.environ).session_absolute_seconds
+    if idle > lasts:
+        click.echo(
+            f"{click.style('Warning', fg='yellow', bold=True)}: sessions of {client_id} end after "
+            f"{duration_words(lasts)} in any case, the server's own --absolute; "
+            f"--idle {duration_words(idle)} is never reached.",
+            err=True,
+        )
 
 
 async def write(conn: Connection, before: Client, after: Client) -> None:
