@@ -35,12 +35,18 @@ def signer():
 
 
 async def signed(
-    signer: Signer, *set_bits: int, list_id: str = LIST, version: int = 1, at: int = SIGNED_AT, kid: int = 1
+    signer: Signer,
+    *set_bits: int,
+    list_id: str = LIST,
+    version: int = 1,
+    at: int = SIGNED_AT,
+    kid: int = 1,
+    terms: ListTerms = TERMS,
 ) -> ListDocument:
     bits = bytearray(128)
     for index in set_bits:
         bits[index >> 3] |= 1 << (index & 7)
-    payload = list_payload(TERMS, list_id, lst=encoded(bits), version=version, issued_at=at)
+    payload = list_payload(terms, list_id, lst=encoded(bits), version=version, issued_at=at)
     token = await signer.sign(payload, key(kid), token_type="statuslist+jwt")
     return list_document(token, list_id, version=version, issued_at=at, kid=f"kid-{kid}", bits=bytes(bits))
 
@@ -62,6 +68,7 @@ async def write(directory: Path, *lists: ListDocument, gone=(), issuer: str = IS
         pytest.param({"at": SIGNED_AT - 60}, {}, False, id="signed-earlier"),
         pytest.param({"at": SIGNED_AT + 60}, {}, True, id="signed-later"),
         pytest.param({"at": SIGNED_AT + 120}, {}, False, id="signed-in-the-future"),
+        pytest.param({"terms": ListTerms(ISSUER, life=7200, ttl=5)}, {}, False, id="of-another-life"),
         pytest.param({"kid": 2}, {}, False, id="another-key"),
         pytest.param({"kid": 2, "version": 2}, {}, True, id="another-key-newer"),
         pytest.param({"bits": (3,)}, {"bits": (3, 4), "version": 2}, False, id="fewer-ended"),

@@ -233,9 +233,12 @@ def _more(theirs: PublishedList, ours: "ListDocument") -> Ahead | None:
 
 
 def _stays(theirs: PublishedList, ours: "ListDocument", now: int) -> bool:
-    """Whether what is there says the same, and was signed by the same key no earlier."""
-    return (
+    """Whether what is there is the same, or says the same and was signed by the same key later.
+
+    Of the same moment and yet another, it has another life or ttl: those of the settings before.
+    """
+    return theirs.digest == ours.digest or (
         theirs.version == ours.version
         and theirs.kid == ours.kid
-        and ours.issued_at <= theirs.issued_at <= now + SKEW_SECONDS
+        and ours.issued_at < theirs.issued_at <= now + SKEW_SECONDS
     )
