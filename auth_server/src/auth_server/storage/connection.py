@@ -1,6 +1,7 @@
 """The type of what the storage modules speak through."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
 
 if TYPE_CHECKING:
     import asyncpg
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 else:  # asyncpg's classes are generic in their stubs only
     Connection = Any
     Pool = Any
+
+
+def plain_uuid(value: UUID) -> UUID:
+    """The same of the standard library's own class: the driver gives one of its own."""
+    return UUID(bytes=value.bytes)
 
 
 def affected(status: str) -> int:

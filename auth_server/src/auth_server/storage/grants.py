@@ -12,7 +12,8 @@ from uuid import UUID
 
 from auth_server.grants.refresh_rules import ClientTerms
 from auth_server.storage.clients import terms_in
-from auth_server.storage.connection import Connection, affected
+from auth_server.storage.connection import Connection, affected, plain_uuid
+from auth_server.storage.status_lists import CHANNEL, NOTIFY
 from auth_server.terms import ACCESS_TOKEN_SECONDS
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ EndedBy: TypeAlias = Literal[
     "recovered",
 ]
 """What can end a session before its deadline."""
-
-CHANNEL: Final = "farseal_status"
-"""Told (NOTIFY) of every commit that ends sessions."""
 
 ADDRESS_BYTES: Final = 64
 AGENT_CHARACTERS: Final = 256
@@ -127,9 +125,9 @@ _FROM: Final = "FROM grants g LEFT JOIN clients c ON c.id = g.client_id"
 
 def _grant(row: "Row") -> StoredGrant:
     return StoredGrant(
-        id=UUID(bytes=row["id"].bytes),
+        id=plain_uuid(row["id"]),
         client_id=row["client_id"],
-        user_id=None if row["user_id"] is None else UUID(bytes=row["user_id"].bytes),
+        user_id=None if row["user_id"] is None else plain_uuid(row["user_id"]),
         audience=tuple(row["audience"]),
         scopes=tuple(row["scopes"]),
         created_at=row["created_at"],
@@ -275,9 +273,9 @@ async def end(conn: Connection, endings: Sequence[Ending], *, at: datetime) -> t
     )  # fmt: skip
     ended = tuple(
         EndedGrant(
-            id=UUID(bytes=row["id"].bytes),
+            id=plain_uuid(row["id"]),
             client_id=row["client_id"],
-            user_id=None if row["user_id"] is None else UUID(bytes=row["user_id"].bytes),
+            user_id=None if row["user_id"] is None else plain_uuid(row["user_id"]),
             by=row["ended_by"],
             status_list=row["status_list"],
             status_index=row["status_index"],
@@ -295,12 +293,12 @@ async def _chosen(conn: Connection, ending: Ending) -> list[UUID]:
             "SELECT id FROM grants WHERE user_id = ANY ($1::uuid[]) AND user_id IS NOT NULL AND ended_at IS NULL",
             ending.users,
         )
-        found += [UUID(bytes=row["id"].bytes) for row in rows]
+        found += [plain_uuid(row["id"]) for row in rows]
     if ending.clients:
         rows = await conn.fetch(
             "SELECT id FROM grants WHERE client_id = ANY ($1::text[]) AND ended_at IS NULL", ending.clients
         )
-        found += [UUID(bytes=row["id"].bytes) for row in rows]
+        found += [plain_uuid(row["id"]) for row in rows]
     return found
 
 
@@ -322,7 +320,7 @@ async def _revoke(conn: Connection, ended: Sequence[EndedGrant]) -> None:
         """,
         lists, [grant.status_list for grant in ended], [grant.status_index for grant in ended],
     )  # fmt: skip
-    await conn.execute("SELECT pg_notify($1, '')", CHANNEL)
+    await conn.execute(NOTIFY, CHANNEL)
 
 
 async def begun_too_late(conn: Connection, *, since: datetime) -> list[UUID]:
@@ -334,4 +332,4 @@ async def begun_too_late(conn: Connection, *, since: datetime) -> list[UUID]:
         """,
         since,
     )
-    return [UUID(bytes=row["id"].bytes) for row in rows]
+    return [plain_uuid(row["id"]) for row in rows]

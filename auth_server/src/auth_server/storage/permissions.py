@@ -9,7 +9,7 @@ from uuid import UUID
 from auth_server.grants.refresh_rules import ClientTerms
 from auth_server.grants.rules import Holding
 from auth_server.storage.clients import terms_in
-from auth_server.storage.connection import Connection, affected
+from auth_server.storage.connection import Connection, affected, plain_uuid
 
 if TYPE_CHECKING:
     from asyncpg import Record as Row
@@ -121,7 +121,7 @@ async def every_user(conn: Connection, only: UUID | None = None) -> dict[UUID, P
     rows = await conn.fetch(statement, only)
     found: dict[UUID, dict[str, tuple[str, ...]]] = {}
     for row in rows:
-        found.setdefault(UUID(bytes=row["id"].bytes), {})[row["audience"]] = tuple(row["scopes"])
+        found.setdefault(plain_uuid(row["id"]), {})[row["audience"]] = tuple(row["scopes"])
     return dict(found)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from auth_server.grants.refresh_rules import ClientTerms
-from auth_server.storage.connection import Connection
+from auth_server.storage.clients import terms_in
+from auth_server.storage.connection import Connection, plain_uuid
 
 if TYPE_CHECKING:
     from asyncpg import Record as Row
@@ -74,12 +75,10 @@ _OF_WANTED: Final = "($1::uuid IS NULL OR g.user_id = $1) AND ($2::text IS NULL 
 
 
 def _row(row: "Row") -> SessionRow:
-    policy = row["refresh_policy"]
-    times = (row["session_idle_seconds"], row["session_absolute_seconds"], row["refresh_grace_seconds"])
     return SessionRow(
-        id=UUID(bytes=row["id"].bytes),
+        id=plain_uuid(row["id"]),
         client_id=row["client_id"],
-        user_id=None if row["user_id"] is None else UUID(bytes=row["user_id"].bytes),
+        user_id=None if row["user_id"] is None else plain_uuid(row["user_id"]),
         username=row["username"],
         audience=tuple(row["audience"]),
         scopes=tuple(row["scopes"]),
@@ -97,7 +96,7 @@ def _row(row: "Row") -> SessionRow:
         ended_at=row["ended_at"],
         ended_by=row["ended_by"],
         keep_until=row["keep_until"],
-        terms=ClientTerms() if policy is None else ClientTerms(policy, *times),
+        terms=ClientTerms() if row["refresh_policy"] is None else terms_in(row),
     )
 
 
@@ -121,4 +120,4 @@ async def unended(conn: Connection, wanted: Wanted) -> list[UUID]:
         f"SELECT g.id FROM grants g WHERE {_OF_WANTED} AND g.ended_at IS NULL ORDER BY g.id",  # noqa: S608 - a constant
         wanted.user_id, wanted.client_id,
     )  # fmt: skip
-    return [UUID(bytes=row["id"].bytes) for row in rows]
+    return [plain_uuid(row["id"]) for row in rows]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from auth_server.storage.connection import Connection, affected
+from auth_server.storage.connection import Connection, affected, plain_uuid
 from auth_server.storage.status_lists import CHANNEL, NOTIFY
 
 SIZES: Final = (1 << 10, 1 << 24)
@@ -64,7 +64,7 @@ async def revoke(conn: Connection, list_id: str, indexes: Sequence[int], *, vers
 async def living(conn: Connection, list_id: str, indexes: Sequence[int]) -> list[UUID]:
     """The grants that have these entries, and that nothing has ended."""
     rows = await conn.fetch(LIVING, list_id, indexes, timeout=_SECONDS)
-    return [UUID(bytes=row["id"].bytes) for row in rows]
+    return [plain_uuid(row["id"]) for row in rows]
 
 
 async def lock(conn: Connection, ids: Sequence[UUID]) -> None:

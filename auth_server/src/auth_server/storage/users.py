@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from auth_server.storage.connection import Connection, affected
+from auth_server.storage.connection import Connection, affected, plain_uuid
 
 if TYPE_CHECKING:
     from asyncpg import Record as Row
@@ -46,7 +46,7 @@ _COLUMNS = """
 
 def _user(row: "Row") -> User:
     return User(
-        id=UUID(bytes=row["id"].bytes),
+        id=plain_uuid(row["id"]),
         username=row["username"],
         attributes=json.loads(row["attributes"]),
         roles=tuple(row["roles"]),
