@@ -9,7 +9,13 @@ from typing import Final
 from auth_server.http.client_address import Network
 from auth_server.keys.generation import RSA_BITS
 from auth_server.policy_settings import PolicySettings
-from auth_server.terms import ACCESS_TOKEN_SECONDS, REFRESH_GRACE_SECONDS, SESSION_SECONDS
+from auth_server.terms import (
+    ACCESS_TOKEN_SECONDS,
+    REFRESH_GRACE_SECONDS,
+    SESSION_SECONDS,
+    STATUS_LIST_SIZES,
+    is_status_list_size,
+)
 from farseal.environment import (
     Secret,
     boolean,
@@ -51,9 +57,9 @@ def rsa_bits(value: str) -> int:
 
 def status_list_size(value: str) -> int:
     """A power of two that a verifier takes and a table holds."""
-    size = integer(1 << 10, 1 << 24)(value)
-    if size & (size - 1):
-        raise ValueError("must be a power of two, 1024 to 16777216")
+    size = integer(*STATUS_LIST_SIZES)(value)
+    if not is_status_list_size(size):
+        raise ValueError("must be a power of two, {} to {}".format(*STATUS_LIST_SIZES))
     return size
 
 

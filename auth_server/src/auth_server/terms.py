@@ -23,5 +23,14 @@ Below, clocks that differ a little would refuse a new token; above, a disabled a
 SESSION_SECONDS: Final = (60, 365 * 86400)
 """The shortest and the longest deadline of a session, idle or absolute, that can be set, as in the table `clients`."""
 
+STATUS_LIST_SIZES: Final = (1 << 10, 1 << 24)
+"""The smallest and the largest number of entries of a status list, powers of two, as in the table `status_lists`."""
+
 REFRESH_GRACE_SECONDS: Final = (0, 300)
 """The bounds of the grace window, as the table `clients` has it. A thief within it is not told from a second tab."""
+
+
+def is_status_list_size(entries: int) -> bool:
+    """Whether a status list may have so many entries."""
+    smallest, largest = STATUS_LIST_SIZES
+    return smallest <= entries <= largest and entries & (entries - 1) == 0

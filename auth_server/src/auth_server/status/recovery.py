@@ -7,7 +7,7 @@ the publication directory, but for the sessions that began: those are lost, and 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from auth_server.keys.lifecycle import KeyState
 from auth_server.keys.public_key import PublicKey
@@ -15,6 +15,7 @@ from auth_server.publication import files
 from auth_server.status.documents import MAX_BYTES, ListError, decoded, list_uri, read_list
 from auth_server.storage import grants, signing_keys, status_recovery
 from auth_server.storage.grants import Ending
+from auth_server.terms import STATUS_LIST_SIZES, is_status_list_size
 from auth_server.tokens.own import has_signed
 from farseal.clock import at
 from farseal.encoding import EncodingError, b64url_decode
@@ -22,9 +23,6 @@ from farseal.vocabulary import STATUS_DIRECTORY, STATUS_SUFFIX
 
 if TYPE_CHECKING:
     from auth_server.storage.connection import Connection
-
-MOST_ENTRIES: Final = 1 << 24
-"""Of a list, as the table has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def read_directory(directory: Path, *, issuer: str) -> tuple[tuple[FoundList, ..
         try:
             body = files.read(path, MAX_BYTES + 1)
             said = read_list(body)
-            bits = decoded(said.entries, most=MOST_ENTRIES // 8)
+            bits = decoded(said.entries, most=STATUS_LIST_SIZES[1] // 8)
             message, _, signature = body.rpartition(b".")
             signed = b64url_decode(signature)
         except (ListError, EncodingError, OSError) as error:
@@ -101,7 +99,7 @@ def read_directory(directory: Path, *, issuer: str) -> tuple[tuple[FoundList, ..
             continue
         if (said.issuer, said.uri) != (issuer, list_uri(issuer, path.stem)):
             faults.append(f"{path.name!r}: a list of another issuer or of another name")
-        elif not status_recovery.is_size(len(bits) * 8):
+        elif not is_status_list_size(len(bits) * 8):
             faults.append(f"{path.name!r}: not the size of a list")
         else:
             found.append(FoundList(path.stem, said.version, bits, said.kid, message, signed))

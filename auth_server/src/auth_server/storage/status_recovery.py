@@ -9,9 +9,6 @@ from uuid import UUID
 from auth_server.storage.connection import Connection, affected, plain_uuid
 from auth_server.storage.status_lists import CHANNEL, NOTIFY
 
-SIZES: Final = (1 << 10, 1 << 24)
-"""The smallest and the largest list, as the table has it."""
-
 _SECONDS: Final = 600
 """Bound of one statement: a million revocations take some ten seconds."""
 
@@ -38,11 +35,6 @@ COUNT = "SELECT count(*) FROM status_revocations WHERE list_id = ANY($1::text[])
 CLOSE_ALL = """
     UPDATE status_lists SET closed_at = $1 WHERE closed_at IS NULL
 """
-
-
-def is_size(entries: int) -> bool:
-    """Whether a list may have so many entries."""
-    return SIZES[0] <= entries <= SIZES[1] and entries & (entries - 1) == 0
 
 
 async def add(conn: Connection, list_id: str, *, size: int, version: int, now: datetime) -> bool:
