@@ -13,7 +13,7 @@ from auth_server.http.credentials import (
     basic_credentials,
     form_decoded,
 )
-from auth_server.http.oauth_request import OAuthRefused
+from auth_server.http.oauth_request import OAuthRefused, parameters
 from auth_server.http.responses import BASIC_CHALLENGE
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ CLIENT_PARAMETERS: Final = ("client_id", "client_secret")
 """What a client may say of itself in the body; none of it twice."""
 
 _MISSING: Final = OAuthRefused("invalid_client", "client authentication is missing", status=401)
+
+_ABOUT_A_TOKEN: Final = ("token", "token_type_hint", *CLIENT_PARAMETERS)
+_NO_TOKEN: Final = OAuthRefused("invalid_request", "token is missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,29 @@ def presented(authorization: Sequence[str], form: "Form") -> Presented | OAuthRe
     if client_id is not None and client_id != basic.name:
         return OAuthRefused("invalid_request", "client_id names another client than the Authorization header")
     return Presented(basic.name, basic.secret)
+
+
+async def asked_about(
+    request: web.Request, accounts: "Accounts", *, public: bool
+) -> "tuple[Client, str] | OAuthRefused":
+    """The client that asks about a token, and the token: the request of RFC 7009 section 2.1 and RFC 7662 section 2.1.
+
+    ``token_type_hint`` is not needed: the two kinds are told apart by their looks, and a wrong hint changes nothing.
+
+    Args:
+        public: see `authenticated`.
+
+    Raises:
+        DatabaseUnavailable: 503.
+    """
+    form = await parameters(request, once=_ABOUT_A_TOKEN)
+    if isinstance(form, OAuthRefused):
+        return form
+    client = await authenticated(request, form, accounts, public=public)
+    if isinstance(client, OAuthRefused):
+        return client
+    token = form.get("token")
+    return _NO_TOKEN if token is None else (client, token)
 
 
 async def authenticated(

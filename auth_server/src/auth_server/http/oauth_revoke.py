@@ -6,8 +6,8 @@ from uuid import UUID
 from aiohttp import web
 
 from auth_server.grants import refresh_tokens
-from auth_server.http.client_auth import CLIENT_PARAMETERS, authenticated
-from auth_server.http.oauth_request import OAuthRefused, parameters
+from auth_server.http.client_auth import asked_about
+from auth_server.http.oauth_request import OAuthRefused
 from auth_server.http.responses import NO_STORE
 from auth_server.http.services import SERVICES, Services
 
@@ -16,27 +16,19 @@ if TYPE_CHECKING:
 
 KIND: Final = "revoke"
 
-_ONCE: Final = ("token", "token_type_hint", *CLIENT_PARAMETERS)
-_MISSING: Final = OAuthRefused("invalid_request", "token is missing")
-
 
 async def post_oauth_revoke(request: web.Request) -> web.Response:
     """End the session of a refresh token or an access token (RFC 7009 section 2.1).
 
     A token that is unknown, expired, or another client's changes nothing and gets the same empty 200 (section 2.2), so
-    that nobody learns of a token by trying. ``token_type_hint`` is not needed: the two kinds are told apart by their
-    looks, and a wrong hint must not keep a token alive.
+    that nobody learns of a token by trying. A wrong hint keeps no token alive.
     """
     services, now = request.app[SERVICES], request.app[SERVICES].clock()
-    form = await parameters(request, once=_ONCE)
-    if isinstance(form, OAuthRefused):
-        return _refuse(services, form)
-    client = await authenticated(request, form, services.accounts, public=True)
-    if isinstance(client, OAuthRefused):
-        return _refuse(services, client)
-    token = form.get("token")
-    if token is None:
-        return _refuse(services, _MISSING)
+    asked = await asked_about(request, services.accounts, public=True)
+    if isinstance(asked, OAuthRefused):
+        services.count(KIND, asked.error)
+        return asked.answer()
+    client, token = asked
     session_id = await _session_of(services, token, client, now=now)
     ended = () if session_id is None else await services.sessions.end(ids=(session_id,), by="revoked", now=now)
     services.count(KIND, "ended" if ended else "nothing", client_id=client.id, sid=session_id)
@@ -53,8 +45,3 @@ async def _session_of(services: Services, token: str, client: "Client", *, now: 
     if access is None or access.has_expired(now) or access.client_id != client.id:
         return None
     return access.sid
-
-
-def _refuse(services: Services, refused: OAuthRefused) -> web.Response:
-    services.count(KIND, refused.error)
-    return refused.answer()
