@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
-from uuid import UUID
 
 from auth_server.cli.sessions.outlook import Outlook, who
 from auth_server.cli.times import duration_words, from_now
@@ -81,18 +80,6 @@ class SessionSeen:
     row: SessionRow | None
     outlook: Outlook | None = None
     now: int = 0
-
-
-def session_id(claims: Mapping[str, Any]) -> UUID | None:
-    """The session that a token names with `sid`, in the one spelling that we give it; None when it names none."""
-    sid = claims.get("sid")
-    if not isinstance(sid, str):
-        return None
-    try:
-        found = UUID(sid)
-    except ValueError:
-        return None
-    return found if str(found) == sid else None
 
 
 def session_words(claims: Mapping[str, Any], seen: SessionSeen | None) -> str:

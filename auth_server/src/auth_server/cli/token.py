@@ -18,7 +18,6 @@ from auth_server.cli.inspection import (
     inspect_token,
     key_words,
     lifetime_words,
-    session_id,
     session_words,
 )
 from auth_server.cli.output import harmless, json_option, show_fields, show_json
@@ -27,6 +26,7 @@ from auth_server.cli.session import Refusal, Unavailable, in_database, now, with
 from auth_server.cli.sessions.access import database_now, settings
 from auth_server.cli.sessions.outlook import outlook
 from auth_server.cli.user import require
+from auth_server.grants.session_id import session_id
 from auth_server.storage import session_list, signing_keys
 from auth_server.storage.connection import Connection, Pool
 from auth_server.storage.signing_keys import StoredKey
@@ -151,7 +151,7 @@ def _keys() -> tuple[StoredKey, ...] | None:
 
 def _session(claims: Mapping[str, Any]) -> SessionSeen | None:
     """The session that the claims name, or None when the database cannot be reached."""
-    named = session_id(claims)
+    named = session_id(claims.get("sid"))
 
     async def work(conn: Connection) -> SessionSeen:
         row = None if named is None else await session_list.find(conn, named)

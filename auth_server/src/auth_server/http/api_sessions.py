@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 from aiohttp import web
 
+from auth_server.grants.session_id import session_id
 from auth_server.http import bearer
 from auth_server.http.responses import NO_STORE, json_answer
 from auth_server.http.services import SERVICES, Services
@@ -14,6 +14,8 @@ from farseal.clock import at
 from farseal.problems import problem
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from auth_server.grants.sessions import Sessions
     from auth_server.storage.grants import EndedGrant, StoredGrant
 
@@ -54,19 +56,21 @@ async def delete_api_session(request: web.Request) -> web.Response:
     if isinstance(caller, web.Response):
         return caller
     user_id, _ = caller
-    session_id = _uuid(request.match_info["id"])
-    found = None if session_id is None else await services.sessions.find(session_id)
+    named = session_id(request.match_info["id"])
+    found = None if named is None else await services.sessions.find(named)
     ended: tuple[EndedGrant, ...] = ()
     if found is not None and found.user_id == user_id:
         ended = await services.sessions.end(ids=(found.id,), by="logout", now=now)
     if not ended:
         services.count(END, "not_found", user_id=user_id)
         return problem(404, "not_found", detail="no such session", headers=NO_STORE)
-    services.count(END, "ended", user_id=user_id, sid=session_id)
+    services.count(END, "ended", user_id=user_id, sid=named)
     return web.Response(status=204, headers=NO_STORE)
 
 
-async def _caller(services: Services, request: web.Request, *, kind: str, now: int) -> tuple[UUID, UUID] | web.Response:
+async def _caller(
+    services: Services, request: web.Request, *, kind: str, now: int
+) -> "tuple[UUID, UUID] | web.Response":
     """The person who asks, and the session in which they do.
 
     The token must be for this server and for this: a resource server that holds somebody's token cannot look into
@@ -92,7 +96,7 @@ async def _caller(services: Services, request: web.Request, *, kind: str, now: i
     return grant.user_id, grant.id
 
 
-def _told(grant: "StoredGrant", sessions: "Sessions", current: UUID) -> dict[str, Any]:
+def _told(grant: "StoredGrant", sessions: "Sessions", current: "UUID") -> dict[str, Any]:
     idle_until = sessions.idle_until(grant)
     return {
         "id": str(grant.id),
@@ -110,12 +114,3 @@ def _told(grant: "StoredGrant", sessions: "Sessions", current: UUID) -> dict[str
 def _moment(moment: datetime) -> str:
     """RFC 3339, in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _uuid(text: str) -> UUID | None:
-    """The id of this one spelling: 36 characters of lower case."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        return None
-    return found if str(found) == text else None

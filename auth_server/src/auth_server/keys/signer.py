@@ -11,12 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import msgspec
-
 from auth_server.gate import Gate, Place
 from auth_server.keys.custody import SigningKey
+from auth_server.keys.header import encoded_header
 from farseal.encoding import b64url_encode
-from farseal.vocabulary import ALGORITHM
 
 MAX_WAITING: Final = 256
 """Signatures that may wait. At 2 ms each (3072 bits) on two cores the last one waits a quarter of a second."""
@@ -100,8 +98,7 @@ class Signer:
         self.counts.add(counts)
 
     def _sign(self, payload: bytes, key: SigningKey, token_type: str) -> str:
-        header = msgspec.json.encode({"alg": ALGORITHM, "kid": key.kid, "typ": token_type})
-        message = f"{b64url_encode(header)}.{b64url_encode(payload)}"
+        message = f"{encoded_header(key.kid, token_type)}.{b64url_encode(payload)}"
         signature = key.sign(message.encode("ascii"))
         self.counts.add({key.kid: 1})
         return f"{message}.{b64url_encode(signature)}"

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from farseal.encoding import EncodingError, b64url_decode, b64url_encode
-from farseal.vocabulary import ACCESS_TOKEN_TYPE, ALGORITHM
+from auth_server.keys.header import encoded_header
+from farseal.encoding import EncodingError, b64url_decode
+from farseal.vocabulary import ACCESS_TOKEN_TYPE
 
 if TYPE_CHECKING:
     from auth_server.keys.public_key import PublicKey
@@ -93,13 +94,9 @@ class OwnTokens:
         """The first part of every token that can be ours, with the key of its signature."""
         keys = self._keys()
         if keys != self._held:
-            self._by_header = {_header(key.kid): _loaded(key) for key in keys}
+            self._by_header = {encoded_header(key.kid, ACCESS_TOKEN_TYPE): _loaded(key) for key in keys}
             self._held = keys
         return self._by_header
-
-
-def _header(kid: str) -> str:
-    return b64url_encode(msgspec.json.encode({"alg": ALGORITHM, "kid": kid, "typ": ACCESS_TOKEN_TYPE}))
 
 
 def _loaded(key: "PublicKey") -> RSAPublicKey:
