@@ -1,7 +1,5 @@
 """What a token is at this moment, for a client that may know (RFC 7662 section 2.2)."""
 
-import hashlib
-import hmac
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +8,7 @@ from auth_server.storage import resources
 from farseal.service.postgres import database_errors
 
 if TYPE_CHECKING:
+    from auth_server.grants.refresh_tokens import RefreshToken
     from auth_server.grants.sessions import Sessions
     from auth_server.storage.clients import Client
     from auth_server.storage.connection import Pool
@@ -49,7 +48,8 @@ class Introspection:
     async def _refresh_token(self, token: str, client: "Client", now: int) -> Mapping[str, Any] | None:
         """The one that is good now. One that was used is not, although it leads to its successor for a while."""
         grant = await self._sessions.recognise(token, now=now)
-        if grant is None or grant.client_id != client.id or not _is_current(token, grant):
+        presented = refresh_tokens.parse(token)
+        if grant is None or presented is None or grant.client_id != client.id or not _is_current(presented, grant):
             return None
         members: dict[str, Any] = {
             "active": True,
@@ -87,9 +87,6 @@ def _access_token(access: "OwnToken") -> Mapping[str, Any]:
     return members | {"scope": access.scope} if access.scope else members
 
 
-def _is_current(token: str, grant: "StoredGrant") -> bool:
-    stored = grant.refresh_hash
-    terms = grant.terms
-    if stored is None or terms is None or terms.policy == "none":
-        return False
-    return hmac.compare_digest(hashlib.sha256(token.encode("ascii")).digest(), stored)
+def _is_current(presented: "RefreshToken", grant: "StoredGrant") -> bool:
+    """Whether a token that was recognised is the one that is good, and its client may still use it."""
+    return presented.generation == grant.generation and grant.terms is not None and grant.terms.policy != "none"
