@@ -19,9 +19,13 @@ class NotWrittenError(Exception):
 
 
 class Attempts:
-    """One attempt after the other, and what became of the last one.
+    """What writes to a directory: one attempt after the other, and what became of the last one.
 
     A disk that does not answer holds up one thread, which belongs to nobody, and nothing else.
+
+    Args:
+        directory: to write to.
+        monotonic: seconds of a clock that is never set.
     """
 
     def __init__(self, directory: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -36,9 +40,8 @@ class Attempts:
         self.failures = 0
         """How many attempts have failed."""
 
-    @property
-    def running(self) -> bool:
-        """Whether one is being made."""
+    def is_busy(self) -> bool:
+        """Whether something is being written."""
         return self._running is not None
 
     @property
@@ -48,14 +51,8 @@ class Attempts:
             return f"writing to {self._directory} for {lasts:.0f} s"
         return self.failure
 
-    def begin(self, attempt: Callable[[], Awaitable[None]]) -> None:
-        """Make an attempt in the background, unless one is being made."""
-        if self._running is None:
-            self._began = self._monotonic()
-            self._running = asyncio.create_task(self._make(attempt), name="publish")
-
     async def wait(self, seconds: float | None = None) -> None:
-        """Until no attempt is being made, but ``seconds`` at most."""
+        """Until nothing is being written, but ``seconds`` at most."""
         if self._running is not None:
             await asyncio.wait({self._running}, timeout=seconds)
 
@@ -65,6 +62,12 @@ class Attempts:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait({self._running})
+
+    def _begin(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Make an attempt in the background, unless one is being made."""
+        if self._running is None:
+            self._began = self._monotonic()
+            self._running = asyncio.create_task(self._make(attempt), name="publish")
 
     async def _make(self, attempt: Callable[[], Awaitable[None]]) -> None:
         try:

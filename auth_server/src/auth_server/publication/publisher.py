@@ -33,19 +33,16 @@ class ConflictError(NotWrittenError):
         self.ahead = ahead
 
 
-class Publisher:
+class Publisher(Attempts):
     """Replaces files whole, so that a reader sees the old document or the new one and never a part.
 
     Several replicas may write one directory. They take turns by a lock on it; what is the same and young enough is
     not written again; and a document that is ahead of ours is never written over: verifiers would refuse the older one,
     and somebody has to be told that the database has lost something.
-
-    A disk that does not answer holds up one thread, which belongs to nobody, and nothing else.
     """
 
     def __init__(self, directory: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._directory = directory
-        self._attempts = Attempts(directory, monotonic=monotonic)
+        super().__init__(directory, monotonic=monotonic)
         self._written_at: int | None = None
         self.written: tuple[Document, ...] = ()
         """What the last attempt that succeeded has left in the directory."""
@@ -59,21 +56,6 @@ class Publisher:
         """When the documents in the directory were confirmed, in seconds since the epoch."""
         return self._written_at
 
-    @property
-    def failure(self) -> str | None:
-        """Why the last attempt failed; None when it did not."""
-        return self._attempts.failure
-
-    @property
-    def failures(self) -> int:
-        """How many attempts have failed."""
-        return self._attempts.failures
-
-    @property
-    def problem(self) -> str | None:
-        """Why the directory may not hold the current documents, for people."""
-        return self._attempts.problem
-
     def due(self, documents: "Iterable[Document]", *, now: int) -> bool:
         """Whether to write: something changed, the last attempt failed, or the heartbeat is due.
 
@@ -86,11 +68,7 @@ class Publisher:
     def begin(self, documents: "Iterable[Document]", *, now: int) -> None:
         """Write in the background, unless that is being done already: one attempt at a time."""
         written = tuple(documents)
-        self._attempts.begin(lambda: self._attempt(written, now))
-
-    async def wait(self, seconds: float) -> None:
-        """Until nothing is being written, but ``seconds`` at most."""
-        await self._attempts.wait(seconds)
+        self._begin(lambda: self._attempt(written, now))
 
     async def publish(self, documents: "Iterable[Document]", *, now: int) -> None:
         """Write the documents, atomically each, and wait for it.
@@ -99,11 +77,11 @@ class Publisher:
             OSError: the directory is missing, full or not writable; `failure` says so until an attempt succeeds.
             ConflictError: what lies there must not be replaced; `conflict` and `failure` say so.
         """
-        await self._attempts.wait()
+        await self.wait()
         self.begin(documents, now=now)
-        await self._attempts.wait()
-        if self._attempts.error is not None:
-            raise self._attempts.error
+        await self.wait()
+        if self.error is not None:
+            raise self.error
 
     async def look(self, seconds: float) -> PublishedSet | None:
         """The key set in the directory; None where there is none that can be read within ``seconds``."""
@@ -111,10 +89,6 @@ class Publisher:
             async with asyncio.timeout(seconds):  # TimeoutError is an OSError
                 return await in_own_thread(self._read)
         return None
-
-    async def close(self) -> None:
-        """Wait a moment for what is being written, and then no longer: a thread that hangs ends with the process."""
-        await self._attempts.close()
 
     async def _attempt(self, documents: "tuple[Document, ...]", now: int) -> None:
         try:

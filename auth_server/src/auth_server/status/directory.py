@@ -72,7 +72,7 @@ class _Index(msgspec.Struct, rename={"said": PUBLICATION_MEMBER}):
     said: _Said
 
 
-class StatusDirectory:
+class StatusDirectory(Attempts):
     """The lists first, then the index, so that no reader of the index looks for a list that is not there yet.
 
     Several replicas may write one directory: they take turns by a lock on it, a list that another one has written as
@@ -93,33 +93,13 @@ class StatusDirectory:
         issuer: str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._directory = directory
+        super().__init__(directory, monotonic=monotonic)
         self._issuer = issuer
-        self._attempts = Attempts(directory, monotonic=monotonic)
         self._seen: dict[str, tuple[tuple[int, ...], PublishedList | None]] = {}
         self.written = Written()
         """What the last attempt that succeeded has left."""
         self.done: Callable[[], None] | None = None
         """Called after each attempt that succeeded."""
-
-    @property
-    def problem(self) -> str | None:
-        """Why the directory may not hold the current lists, for people."""
-        return self._attempts.problem
-
-    @property
-    def failure(self) -> str | None:
-        """Why the last attempt failed; None when it did not."""
-        return self._attempts.failure
-
-    @property
-    def failures(self) -> int:
-        """How many attempts have failed."""
-        return self._attempts.failures
-
-    def is_busy(self) -> bool:
-        """Whether something is being written."""
-        return self._attempts.running
 
     def begin(self, lists: "Collection[ListDocument]", *, gone: Collection[str], now: int) -> None:
         """Write in the background, unless that is being done already: one attempt at a time.
@@ -130,15 +110,7 @@ class StatusDirectory:
             now: seconds since the epoch.
         """
         documents, removed = tuple(lists), tuple(gone)
-        self._attempts.begin(lambda: self._attempt(documents, removed, now))
-
-    async def wait(self, seconds: float | None = None) -> None:
-        """Until nothing is being written, but ``seconds`` at most."""
-        await self._attempts.wait(seconds)
-
-    async def close(self) -> None:
-        """Wait a moment for what is being written, and then no longer."""
-        await self._attempts.close()
+        self._begin(lambda: self._attempt(documents, removed, now))
 
     async def _attempt(self, lists: "tuple[ListDocument, ...]", gone: tuple[str, ...], now: int) -> None:
         self.written = await in_own_thread(lambda: self._write_all(lists, gone, now))
