@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar, get_args
 
 import click
 
+from auth_server.cli import output
 from auth_server.cli.parameters import DEFAULT, Duration
 from auth_server.cli.session import Refusal, moment, told
 from auth_server.cli.times import duration_words
@@ -90,11 +91,9 @@ def warn(client_id: str, *, idle: int | None, absolute: int | None) -> None:
     with told():
         lasts = load_session_settings(os.environ).session_absolute_seconds
     if idle > lasts:
-        click.echo(
-            f"{click.style('Warning', fg='yellow', bold=True)}: sessions of {client_id} end after "
-            f"{duration_words(lasts)} in any case, the server's own --absolute; "
-            f"--idle {duration_words(idle)} is never reached.",
-            err=True,
+        output.warn(
+            f"sessions of {client_id} end after {duration_words(lasts)} in any case, the server's own --absolute; "
+            f"--idle {duration_words(idle)} is never reached"
         )
 
 

@@ -3,6 +3,7 @@
 import os
 from typing import Final
 
+from auth_server.cli.output import counted
 from auth_server.database_settings import SessionSettings, load_session_settings
 from farseal.errors import FarsealError
 
@@ -20,9 +21,9 @@ def ended_text(count: int) -> str:
 
     What is done is done: where a setting is wrong, the time is left out.
     """
-    said = f"{count or 'No'} session{'' if count == 1 else 's'} ended."
     if count == 0:
-        return said
+        return "No sessions ended."
+    said = f"{counted(count, 'session')} ended."
     try:
         polled = http_seconds(load_session_settings(os.environ))
     except FarsealError:

@@ -90,6 +90,16 @@ def done(as_json: bool, message: str, body: Mapping[str, object]) -> None:
         click.echo(message)
 
 
+def warn(message: str) -> None:
+    """Print a warning on standard error, whatever the command prints for scripts."""
+    click.echo(f"{click.style('Warning', fg='yellow', bold=True)}: {message}.", err=True)
+
+
+def counted(number: int, word: str) -> str:
+    """A number of things, by the word for one of them."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def permissions_text(permissions: Mapping[str, Sequence[str]]) -> str:
     """One line for each resource and its scopes."""
     return "\n".join(f"{audience}  {' '.join(scopes) or '(no scopes)'}" for audience, scopes in permissions.items())

@@ -4,12 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-import click
-
 from auth_server.cli import prompts
 from auth_server.cli.keys.access import actor, alone, look
 from auth_server.cli.keys.outlook import moment
-from auth_server.cli.output import show_json
+from auth_server.cli.output import show_json, warn
 from auth_server.cli.session import Refusal, in_database
 from auth_server.cli.times import moment_words
 from auth_server.keys import store
@@ -92,7 +90,7 @@ def change(
         raise _refusal(shown, seen.now, as_json=as_json)
     losses = breaks(shown)
     for loss in losses:
-        click.echo(f"{click.style('Warning', fg='yellow', bold=True)}: {loss}.", err=True)
+        warn(loss)
     if losses:
         prompts.confirm(question, yes=yes)
     wanted = _ways(seen.keys, shown)

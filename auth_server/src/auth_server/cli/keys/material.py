@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,7 +12,7 @@ from auth_server.cli import prompts
 from auth_server.cli.keys.access import actor, alone, database_now
 from auth_server.cli.keys.changes import WHO, WHY, YES
 from auth_server.cli.keys.listing import key_body
-from auth_server.cli.output import done, harmless, json_option
+from auth_server.cli.output import counted, done, harmless, json_option, warn
 from auth_server.cli.session import Refusal, Unavailable, in_database, told, with_pool
 from auth_server.database_settings import SealingSettings, load_sealing_settings
 from auth_server.keys import requests, store
@@ -174,8 +173,8 @@ def recover(file: Path, *, lost_kek: bool, yes: bool, reason: str | None, who: s
         raise Refusal(f"{file} cannot be used: {error}") from None
     before = in_database(publication.sequence)
     click.echo(
-        f"{file} is of {harmless(published.issuer)}: sequence {published.sequence}, {_count(published.keys, 'key')}, "
-        f"{len(published.revoked)} revoked. The database is at sequence {before}.",
+        f"{file} is of {harmless(published.issuer)}: sequence {published.sequence}, "
+        f"{counted(len(published.keys), 'key')}, {len(published.revoked)} revoked. The database is at sequence {before}.",
         err=True,
     )
     prompts.confirm("Believe it, and give up the keys that do not open?" if lost_kek else "Believe it?", yes=yes)
@@ -191,13 +190,13 @@ def recover(file: Path, *, lost_kek: bool, yes: bool, reason: str | None, who: s
     if isinstance(found, Refused):
         raise Refusal(harmless(found.reason))
     for warning in found.warnings:
-        click.echo(f"{click.style('Warning', fg='yellow', bold=True)}: {warning}.", err=True)
+        warn(warning)
     done(
         as_json,
-        f"Recovered: the database is at sequence {found.sequence}. {_count(found.kept, 'key')} came back and "
+        f"Recovered: the database is at sequence {found.sequence}. {counted(len(found.kept), 'key')} came back and "
         f"{'stays' if len(found.kept) == 1 else 'stay'} published until the last token is dead; "
-        f"{_count(found.revoked, 'key')} revoked."
-        + (f" {_count(found.given_up, 'key')} given up: no KEK opens them." if lost_kek else ""),
+        f"{counted(len(found.revoked), 'key')} revoked."
+        + (f" {counted(len(found.given_up), 'key')} given up: no KEK opens them." if lost_kek else ""),
         {
             "sequence_before": before,
             "sequence": found.sequence,
@@ -207,10 +206,6 @@ def recover(file: Path, *, lost_kek: bool, yes: bool, reason: str | None, who: s
             "warnings": found.warnings,
         },
     )
-
-
-def _count(things: Sequence[object], word: str) -> str:
-    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
 def sealing() -> "tuple[SealingSettings, Keks]":

@@ -10,7 +10,7 @@ from auth_server.cli import prompts
 from auth_server.cli.ending import DIRECTORY_SECONDS, ended_text, http_seconds
 from auth_server.cli.keys.access import actor
 from auth_server.cli.keys.changes import WHO, WHY, YES
-from auth_server.cli.output import done, json_option
+from auth_server.cli.output import counted, done, json_option
 from auth_server.cli.parameters import CLIENT_ID, USER, UserRef
 from auth_server.cli.session import in_database
 from auth_server.cli.sessions.access import database_now, not_found, settings, wanted
@@ -74,7 +74,7 @@ def end(
 
     of, chosen = in_database(look)
     if len(chosen) > 1 or everything:
-        prompts.confirm(f"End {_count(len(chosen))}?", yes=yes)
+        prompts.confirm(f"End {counted(len(chosen), 'session')}?", yes=yes)
     note = _note(of, everything=everything)
     by, ended = actor(who), list[EndedGrant]()
 
@@ -117,7 +117,3 @@ def _note(of: Wanted, *, everything: bool) -> dict[str, Any]:
 def _after(batch: Sequence[EndedGrant], note: Mapping[str, Any]) -> dict[str, Any]:
     ids = sorted(str(one.id) for one in batch)
     return {"count": len(ids), **({"sessions": ids} if len(ids) <= NAMED else {}), **note}
-
-
-def _count(number: int) -> str:
-    return f"{number} session{'' if number == 1 else 's'}"

@@ -9,7 +9,7 @@ import click
 from auth_server.cli import prompts
 from auth_server.cli.keys.access import actor
 from auth_server.cli.keys.changes import WHO, WHY, YES
-from auth_server.cli.output import done, harmless, json_option
+from auth_server.cli.output import counted, done, harmless, json_option, warn
 from auth_server.cli.session import Refusal, Unavailable, in_database
 from auth_server.cli.sessions.access import database_now, settings
 from auth_server.storage import audit
@@ -53,21 +53,21 @@ def recover(directory: Path, *, force: bool, yes: bool, reason: str | None, who:
     except OSError as error:
         raise Refusal(f"{error.filename or directory} cannot be read: {error.strerror}") from None
     for fault in faults:
-        click.echo(f"{click.style('Warning', fg='yellow', bold=True)}: not used: {harmless(fault)}.", err=True)
+        warn(f"not used: {harmless(fault)}")
     if not lists:
         raise Refusal(f"{directory} has no status list of {named.issuer}")
     doubtful = recovery.unproved(lists, in_database(recovery.known_keys))
     if doubtful and not force:
         raise Refusal(
-            f"signed by no key that the database knows: {_count(len(doubtful), 'status list')}, {', '.join(doubtful)}. "
-            "Run keys recover first; --force believes them all the same"
+            f"signed by no key that the database knows: {counted(len(doubtful), 'status list')}, "
+            f"{', '.join(doubtful)}. Run keys recover first; --force believes them all the same"
         )
     for list_id in doubtful:
-        click.echo(f"{click.style('Warning', fg='yellow', bold=True)}: believed unproved: {list_id}.", err=True)
+        warn(f"believed unproved: {list_id}")
     ended = sum(len(found.revoked) for found in lists)
     click.echo(
-        f"{directory} has {_count(len(lists), 'status list')} of {named.issuer}, "
-        f"with {_count(ended, 'session')} ended.",
+        f"{directory} has {counted(len(lists), 'status list')} of {named.issuer}, "
+        f"with {counted(ended, 'session')} ended.",
         err=True,
     )
     prompts.confirm("Believe it?", yes=yes)
@@ -84,11 +84,7 @@ def recover(directory: Path, *, force: bool, yes: bool, reason: str | None, who:
     found = in_database(work)
     done(
         as_json,
-        f"Recovered: {_count(found.sessions, 'session')} ended again, {_count(found.added, 'list')} came back, "
-        f"{_count(found.closed, 'list')} closed.",
+        f"Recovered: {counted(found.sessions, 'session')} ended again, {counted(found.added, 'list')} came back, "
+        f"{counted(found.closed, 'list')} closed.",
         {**asdict(found), "unproved": list(doubtful), "not_used": faults},
     )
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
