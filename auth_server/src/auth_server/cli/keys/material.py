@@ -174,7 +174,8 @@ def recover(file: Path, *, lost_kek: bool, yes: bool, reason: str | None, who: s
     before = in_database(publication.sequence)
     click.echo(
         f"{file} is of {harmless(published.issuer)}: sequence {published.sequence}, "
-        f"{counted(len(published.keys), 'key')}, {len(published.revoked)} revoked. The database is at sequence {before}.",
+        f"{counted(len(published.keys), 'key')}, {len(published.revoked)} revoked. "
+        f"The database is at sequence {before}.",
         err=True,
     )
     prompts.confirm("Believe it, and give up the keys that do not open?" if lost_kek else "Believe it?", yes=yes)
