@@ -31,9 +31,15 @@ class AgeLimits:
         if not 0 < self.warn_after <= self.refuse_after:
             raise ValueError("0 < warn_after <= refuse_after must hold")
 
+    def judge_age(self, age: int) -> Judgement:
+        """An age equal to a limit has reached it."""
+        if age >= self.refuse_after:
+            return Judgement.REFUSE
+        return Judgement.WARN if age >= self.warn_after else Judgement.USE
+
 
 @dataclass(frozen=True, slots=True)
-class StatusLimits:
+class StatusLimits(AgeLimits):
     """Seconds since a status list was issued from which it is warned about, and from which it is refused.
 
     Far less than those of keys: what a list does not know is who logged out since.
@@ -42,16 +48,11 @@ class StatusLimits:
     warn_after: int = 300
     refuse_after: int = 3600
 
-    def __post_init__(self) -> None:
-        if not 0 < self.warn_after <= self.refuse_after:
-            raise ValueError("0 < warn_after <= refuse_after must hold")
-
     def judge(self, found: StatusList, now: int) -> Judgement:
-        """An age equal to a limit has reached it; ``exp`` is one as well, whatever the age."""
-        age = now - found.issued_at
-        if age >= self.refuse_after or (found.expires_at is not None and now >= found.expires_at):
+        """By its age; and ``exp`` is a limit as well, whatever the age."""
+        if found.expires_at is not None and now >= found.expires_at:
             return Judgement.REFUSE
-        return Judgement.WARN if age >= self.warn_after else Judgement.USE
+        return self.judge_age(now - found.issued_at)
 
 
 def _no_lists() -> Mapping[str, StatusList]:
@@ -92,11 +93,8 @@ class IssuerTrust:
         return max(0, now - self.published_at)
 
     def judge(self, now: int) -> Judgement:
-        """An age equal to a limit has reached it. Without a key that is not withdrawn it is refused at any age."""
-        age = self.age(now)
-        if age >= self.limits.refuse_after or self.keys.keys() <= self.revoked:
-            return Judgement.REFUSE
-        return Judgement.WARN if age >= self.limits.warn_after else Judgement.USE
+        """By their age. Without a key that is not withdrawn they are refused at any."""
+        return Judgement.REFUSE if self.keys.keys() <= self.revoked else self.limits.judge_age(self.age(now))
 
 
 def _nobody() -> Mapping[str, IssuerTrust]:

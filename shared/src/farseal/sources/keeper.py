@@ -42,6 +42,19 @@ class Moment:
     uptime: float
 
 
+class ClockWatch:
+    """Tells where the clock was set, from one moment to the next that it is shown."""
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+
+    def jump(self, at: Moment) -> float:
+        """Seconds by which the clock was set since the moment before; 0 where that is the first, or next to nothing."""
+        before, self._offset = self._offset, at.now - at.uptime
+        jump = 0.0 if before is None else self._offset - before
+        return jump if abs(jump) >= JUMP_SECONDS else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A set of documents that may replace what is trusted of an issuer.
@@ -106,7 +119,7 @@ class TrustKeeper:
         self._status_limits = status_limits
         self._memories = {issuer: _Memory(origin) for issuer, origin in origins.items()}
         self._loads = 0
-        self._clock_offset = 0.0
+        self._clock = ClockWatch()
 
     def digest(self, issuer: str) -> bytes:
         """Of the key set in force; empty where there is none."""
@@ -144,9 +157,8 @@ class TrustKeeper:
         its limit once the time is known. A clock that is set back makes what was found before seem to be from the
         future: it would not age until the clock has caught up. To be called before each look, at least.
         """
-        offset = at.now - at.uptime
-        jump, self._clock_offset = round(offset - self._clock_offset), offset
-        if abs(jump) < JUMP_SECONDS:
+        jump = round(self._clock.jump(at))
+        if not jump:
             return
         for issuer, trust in self.snapshot.issuers.items():
             dated, published_at = self._memories[issuer].dated, trust.published_at

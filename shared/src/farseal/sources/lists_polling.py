@@ -17,7 +17,7 @@ from typing import Final
 from farseal.clock import Clock
 from farseal.sources.address import AddressError
 from farseal.sources.fetch import LIST_TYPES, Fetcher, FetchError
-from farseal.sources.keeper import JUMP_SECONDS, Moment, Refused, TrustKeeper
+from farseal.sources.keeper import ClockWatch, Moment, Refused, TrustKeeper
 from farseal.sources.lists import FoundLists
 from farseal.sources.lists_index import ABSENT, Index, IndexPoller, index_address, list_address
 from farseal.sources.lists_judge import ListJudge
@@ -98,7 +98,7 @@ class ListPoller:
         self._fetcher = Fetcher(*fetching, accept=LIST_TYPES, max_bytes=MAX_LIST_TOKEN_BYTES)
         self._memory = ListsMemory()
         self._absent = 0
-        self._clock_offset = 0.0
+        self._clock_watch = ClockWatch()
 
     @property
     def settled(self) -> bool:
@@ -178,8 +178,7 @@ class ListPoller:
     def _follow_clock(self) -> None:
         at = self._moment()
         self._keeper.follow_clock(at)
-        jump, self._clock_offset = at.now - at.uptime - self._clock_offset, at.now - at.uptime
-        if abs(jump) >= JUMP_SECONDS:
+        if self._clock_watch.jump(at):
             self._memory.judge_again()
 
     def _rarely(self) -> Looked:

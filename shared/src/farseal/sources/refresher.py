@@ -12,7 +12,7 @@ from typing import Final
 from farseal.clock import Clock
 from farseal.sources.bucket import TokenBucket
 from farseal.sources.fetch import FetchError
-from farseal.sources.keeper import JUMP_SECONDS, REMINDER_SECONDS, Moment, TrustKeeper
+from farseal.sources.keeper import REMINDER_SECONDS, ClockWatch, Moment, TrustKeeper
 from farseal.sources.schedule import Schedule
 from farseal.sources.source import WorkerState
 
@@ -77,7 +77,7 @@ class Refresher:
         self._wake = asyncio.Event()
         self._looking = False
         self._due = self._not_before = 0.0
-        self._offset = 0.0
+        self._clock_watch = ClockWatch()
         self._in_a_row = 0
         self._reminded_at = 0.0
         self._state = WorkerState("")
@@ -109,7 +109,7 @@ class Refresher:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        self._offset = self._clock() - time.monotonic()
+        self._clock_watch.jump(self._moment())
         while True:
             self._wake.clear()
             self._looking = True
@@ -133,8 +133,7 @@ class Refresher:
         """Whether the ages are no longer what they were: then the issuer is asked, as often as hints may do that."""
         at = self._moment()
         self._keeper.follow_clock(at)
-        jump, self._offset = at.now - at.uptime - self._offset, at.now - at.uptime
-        return abs(jump) >= JUMP_SECONDS and at.uptime >= self._not_before and self._clock_bucket.take(at.uptime)
+        return bool(self._clock_watch.jump(at)) and at.uptime >= self._not_before and self._clock_bucket.take(at.uptime)
 
     async def _attempt(self) -> float:
         """One look, whatever comes of it; and how many seconds to wait for the next."""
