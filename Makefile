@@ -12,7 +12,7 @@ WORKERS ?= auto
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: asked-python help demo test check fmt bench soak lock clean
+.PHONY: asked-python help demo test check fmt bench soak lock clean secrets up down logs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,19 @@ CONTROL ?= 1
 soak: $(VENV)/.dev ## kill replicas, rotate keys, end sessions under load: SECONDS, RATE, REPLICAS, SESSIONS, CONTROL=0
 	@SOAK_SECONDS=$(SECONDS) SOAK_RATE=$(RATE) SOAK_REPLICAS=$(REPLICAS) SOAK_SESSIONS=$(SESSIONS) \
 	SOAK_CONTROL=$(CONTROL) $(BIN)/python -m soak
+
+secrets: ## make the secrets of compose.yaml in ./.secrets, unless they are there
+	@sh scripts/secrets.sh
+
+up: secrets ## build and start compose.yaml, wait until all is healthy, say what to try
+	@sh scripts/up.sh
+
+# VOLUMES=1 also removes what is stored: accounts, keys, notes.
+down: ## stop and remove the containers of compose.yaml; VOLUMES=1 removes what is stored too
+	@sh scripts/compose.sh down --remove-orphans $(if $(filter-out 0,$(VOLUMES)),--volumes)
+
+logs: ## follow what the containers say
+	@sh scripts/compose.sh logs --follow --tail 50
 
 lock: $(UV) ## take the newest allowed versions into requirements/*.txt
 	@sh scripts/lock.sh

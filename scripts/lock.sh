@@ -20,4 +20,8 @@ write resource-a --package farseal-resource-a --no-dev
 write resource-b --package farseal-resource-b --no-dev
 write demo --all-packages --all-extras --no-default-groups --group demo
 write dev --all-packages --all-extras --no-default-groups --group dev
+# What the images are built with, and do not hold.
+{ printf '%s\n' "$header"; sed -n 's/^requires = \["\(uv_build.*\)"\]$/\1/p' shared/pyproject.toml \
+  | "$uv" pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -; } >requirements/build.txt.new
+mv requirements/build.txt.new requirements/build.txt
 rm -f uv.lock
