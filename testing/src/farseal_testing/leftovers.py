@@ -1,0 +1,109 @@
+"""Removes what the projects of a run have left behind that was itself killed: ``python -m farseal_testing.leftovers``.
+
+A project has a folder in the system's folder for temporary files, which says whose it is. Where that process lives no
+more, the project's containers, networks, volumes and secrets are removed; so is what bears the name of such a project
+and has no folder.
+"""
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from farseal_testing.commands import CommandError, run
+
+FOLDER_PREFIX: Final = "farseal-project-"
+OWNER_FILE: Final = "owner.json"
+NAME: Final = re.compile(r"farseal-[0-9a-f]{8}")
+
+
+def new_name() -> str:
+    """Give a name for a project that nobody else has."""
+    return f"farseal-{secrets.token_hex(4)}"
+
+
+def own(folder: Path, name: str) -> None:
+    """Say in its folder that a project is this process's."""
+    owner = {"project": name, "pid": os.getpid(), "started": started_at(os.getpid())}
+    (folder / OWNER_FILE).write_text(json.dumps(owner))
+
+
+def started_at(pid: int) -> str:
+    """Tell when a process was started, in whatever the system counts; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+async def remove(name: str) -> int:
+    """Remove a project's containers, networks and volumes; tell how many there were.
+
+    Raises:
+        CommandError: something cannot be removed.
+    """
+    label = ("--filter", f"label=com.docker.compose.project={name}")
+    removed = 0
+    for listed, removal in (
+        (("ps", "--all", "--quiet", "--no-trunc"), ("rm", "--force", "--volumes")),
+        (("network", "ls", "--quiet", "--no-trunc"), ("network", "rm")),
+        (("volume", "ls", "--quiet"), ("volume", "rm", "--force")),
+    ):
+        found = (await run("docker", *listed, *label)).out.split()
+        removed += len(found)
+        if found:
+            await run("docker", *removal, *found, seconds=120)
+    return removed
+
+
+def owners() -> dict[Path, tuple[str, bool]]:
+    """Give the folders of projects, each with the project's name and whether its owner lives."""
+    found: dict[Path, tuple[str, bool]] = {}
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        try:
+            owner = json.loads((folder / OWNER_FILE).read_text())
+            lives = owner["started"] != "" and owner["started"] == started_at(owner["pid"])
+            found[folder] = (owner["project"], lives)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # of another user, or just being made
+    return found
+
+
+async def clean() -> list[str]:
+    """Remove every project whose owner is gone; give their names."""
+    shown = '{{.Label "com.docker.compose.project"}}'
+    told = [
+        (await run("docker", *listed, "--format", shown)).out
+        for listed in (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
+    ]
+    folders = owners()  # looked at afterwards: a project has its folder before anything else
+    living = {name for name, lives in folders.values() if lives}
+    dead = {name for name, lives in folders.values() if not lives} | (set(NAME.findall("".join(told))) - living)
+    for name in dead:
+        await remove(name)
+    for folder, (_, lives) in folders.items():
+        if not lives:
+            shutil.rmtree(folder, ignore_errors=True)
+    return sorted(dead)
+
+
+def main() -> int:
+    """Remove what is left over; say what it was."""
+    try:
+        names = asyncio.run(clean())
+    except CommandError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    for name in names:
+        sys.stdout.write(f"removed what {name} had left behind\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
