@@ -8,12 +8,20 @@
 
 FROM python:3.13-slim AS build
 ENV PATH=/opt/builder/bin:/usr/local/bin:/usr/bin:/bin PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1
+# By this label what a build leaves behind is found.
+LABEL org.opencontainers.image.vendor="Farseal"
 WORKDIR /build
 COPY requirements/build.txt requirements/
 RUN python3 -m venv /opt/builder \
  && pip install --quiet --require-hashes -r requirements/build.txt
 COPY shared shared
 RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels ./shared
+
+FROM build AS library-environment
+COPY requirements/farseal.txt requirements/
+RUN python3 -m venv --without-pip /opt/farseal \
+ && pip --python /opt/farseal/bin/python install --quiet --require-hashes -r requirements/farseal.txt \
+ && pip --python /opt/farseal/bin/python install --quiet --no-deps --no-index --compile wheels/*.whl
 
 FROM build AS auth-server-environment
 COPY requirements/auth-server.txt requirements/
@@ -52,6 +60,13 @@ ENV PATH=/opt/farseal/bin:/usr/local/bin:/usr/bin:/bin PYTHONSAFEPATH=1 PYTHONDO
 WORKDIR /tmp
 USER 10001:10001
 LABEL org.opencontainers.image.licenses="Apache-2.0" org.opencontainers.image.vendor="Farseal"
+
+# The library alone, to put a service of your own upon: docs/protect-your-service.md.
+FROM service AS library
+COPY --from=library-environment /opt/farseal /opt/farseal
+LABEL org.opencontainers.image.title="Farseal library" \
+  org.opencontainers.image.description="Python with the library that verifies access tokens, for services of your own"
+CMD ["python"]
 
 FROM service AS auth-server
 COPY --from=auth-server-environment /opt/farseal /opt/farseal

@@ -12,7 +12,7 @@ WORKERS ?= auto
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: asked-python help demo test check fmt bench soak lock clean secrets up down logs
+.PHONY: asked-python help demo test check fmt bench soak lock clean secrets up down logs system
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -91,6 +91,9 @@ down: ## stop and remove the containers of compose.yaml; VOLUMES=1 removes what 
 
 logs: ## follow what the containers say
 	@sh scripts/compose.sh logs --follow --tail 50
+
+system: $(VENV)/.dev ## the tests against real containers: isolation, faults, rotation, backup, upgrade
+	@sh scripts/system.sh $(ARGS)
 
 lock: $(UV) ## take the newest allowed versions into requirements/*.txt
 	@sh scripts/lock.sh

@@ -78,6 +78,11 @@ class Ports:
                     found.append(port)
         return cls(*found)
 
+    @property
+    def all(self) -> tuple[int, int, int]:
+        """All of them, in their order."""
+        return self.auth, self.notes, self.reports
+
 
 class Project:
     """One compose project, from its secrets to the last volume.
