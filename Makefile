@@ -12,10 +12,10 @@ WORKERS ?= auto
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: asked-python help demo test check fmt bench soak lock clean secrets up down logs system
+.PHONY: asked-python help demo test check fmt bench soak lock clean secrets up down logs system base-images
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo "  ONCE=1 make demo ends after the tour; PYTHON=python3.13 picks the interpreter"
 
 $(UV): requirements/bootstrap.txt scripts/bootstrap.sh | asked-python
@@ -78,6 +78,9 @@ CONTROL ?= 1
 soak: $(VENV)/.dev ## kill replicas, rotate keys, end sessions under load: SECONDS, RATE, REPLICAS, SESSIONS, CONTROL=0
 	@SOAK_SECONDS=$(SECONDS) SOAK_RATE=$(RATE) SOAK_REPLICAS=$(REPLICAS) SOAK_SESSIONS=$(SESSIONS) \
 	SOAK_CONTROL=$(CONTROL) $(BIN)/python -m soak
+
+base-images: ## where no image registry can be reached: make what stands for the base images
+	@bash deploy/base-images/build.sh
 
 secrets: ## make the secrets of compose.yaml in ./.secrets, unless they are there
 	@sh scripts/secrets.sh
