@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-MEMBERS := shared auth_server resource_a resource_b
-EDITABLE := -e "./shared[service,postgres]" -e ./auth_server -e ./resource_a -e ./resource_b
+MEMBERS := shared auth_server resource_a resource_b testing
+EDITABLE := -e "./shared[service,postgres]" -e ./auth_server -e ./resource_a -e ./resource_b -e ./testing
 # Workers of the test run; pytest-xdist's words: a number, auto, 0 for one process.
 WORKERS ?= auto
 export UV_PYTHON_DOWNLOADS := never

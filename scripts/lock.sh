@@ -18,6 +18,7 @@ write farseal --package farseal --no-dev
 write auth-server --package farseal-auth-server --no-dev
 write resource-a --package farseal-resource-a --no-dev
 write resource-b --package farseal-resource-b --no-dev
+write testing --package farseal-testing --no-dev
 write demo --all-packages --all-extras --no-default-groups --group demo
 write dev --all-packages --all-extras --no-default-groups --group dev
 # What the images are built with, and do not hold.

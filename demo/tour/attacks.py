@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from demo.services import LEEWAY_SECONDS, POLL_SECONDS, REPORTS_OFFSET
-from demo.tour import forge
 from demo.tour.stage import Answer, Stage, StageError, token_payload
 from demo.tour.verdict import Verdict, faults_of
 from farseal.clock import now
+from farseal_testing import forge
+from farseal_testing.issuer import Forgery, forged
 
 NUMBER: Final = 7
 TITLE: Final = "Attacks"
@@ -21,13 +22,10 @@ HINTED_LOOKS: Final = 3
 HONEST_EVERY: Final = 20
 """One honest request to this many of the flood: it must not starve anybody."""
 
+FORGERIES: Final = tuple(forgery for forgery in Forgery if forgery is not Forgery.UNKNOWN_KEY)
+"""The flood is of unknown keys."""
 EXPECTED: Final = {
-    "alg none": "algorithm_refused",
-    "HS256 keyed with the public key": "algorithm_refused",
-    "typ JWT": "type_refused",
-    "unknown crit": "critical_refused",
-    "key embedded in the token": "signature_invalid",
-    "claims altered": "signature_invalid",
+    **{forgery.value: forgery.code for forgery in FORGERIES},
     "audience of another service": "audience_mismatch",
     "expired": "token_expired",
 }
@@ -119,19 +117,7 @@ def judge(figures: Figures) -> Verdict:
 
 def forgeries(token: str, jwks: dict[str, Any]) -> dict[str, str]:
     """Make what an attacker makes of one honest token and the published keys."""
-    kid = forge.decode(token.split(".", 1)[0])["kid"]
-    jwk = next(key for key in jwks["keys"] if key["kid"] == kid)
-    own = forge.OwnKey()
-    return {
-        "alg none": forge.resigned(token, forge.unsigned, header={"alg": "none"}),
-        "HS256 keyed with the public key": forge.resigned(
-            token, forge.with_public_key_as_secret(jwk), header={"alg": "HS256"}
-        ),
-        "typ JWT": forge.altered(token, header={"typ": "JWT"}),
-        "unknown crit": forge.altered(token, header={"crit": ["https://example.com/unknown"]}),
-        "key embedded in the token": forge.resigned(token, own.sign, header={"jwk": own.jwk(kid)}),
-        "claims altered": forge.altered(token, claims={"sub": "somebody-else", "roles": ["org_admin"]}),
-    }
+    return {forgery.value: forged(forgery, token, jwks) for forgery in FORGERIES}
 
 
 async def mint_short_lived(stage: Stage) -> str:

@@ -13,7 +13,7 @@ from scripts.isolation import ENVIRONMENTS, Alone, probe
 from scripts.walls import ROOT, crossings
 
 BIN = Path(sys.executable).parent
-MEMBERS = ("shared", "auth_server", "resource_a", "resource_b")
+MEMBERS = ("shared", "auth_server", "resource_a", "resource_b", "testing")
 
 
 @pytest.fixture

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from demo.tour import attacks, forge
+from demo.tour import attacks
 from farseal.errors import VerificationError
 from farseal.jwks import parse_jwks
 from farseal.status_list import StatusPolicy
 from farseal.trust import IssuerTrust, TrustSnapshot
 from farseal.verify import Expectations, Verifier
+from farseal_testing import forge
 from tests.support.tokens import ISSUER, NOTES, REPORTS, Issuer
 
 NOW = 1_800_000_000

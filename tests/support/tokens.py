@@ -1,74 +1,33 @@
-"""An issuer in memory: real RSA keys, its JWKS, and tokens of any shape, good and bad."""
+"""An issuer of a moment, under the names of the tests' services: its JWKS, and tokens of any shape, good and bad."""
 
-import base64
 import hashlib
-import json
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from farseal_testing.mint import b64, bits_of, compact_json, jwk, packed, private_key, sign, write
+
+__all__ = [
+    "ISSUER",
+    "NOTES",
+    "REPORTS",
+    "Issuer",
+    "b64",
+    "bits_of",
+    "compact_json",
+    "jwk",
+    "packed",
+    "private_key",
+    "sign",
+    "write",
+]
 
 ISSUER = "http://127.0.0.1:9000"
 NOTES = "http://127.0.0.1:9001"
 REPORTS = "http://127.0.0.1:9002"
-
-
-def b64(data: bytes) -> str:
-    """Base64url by the standard library, so that the code under test is not its own witness."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def compact_json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-@cache
-def private_key(name: str = "first", bits: int = 2048) -> rsa.RSAPrivateKey:
-    """The same key for the same name within a process: generation is the slow part of most tests."""
-    return rsa.generate_private_key(65537, bits)
-
-
-def jwk(key: rsa.RSAPrivateKey, kid: str, **members: Any) -> dict[str, Any]:
-    numbers = key.public_key().public_numbers()
-    return {
-        "kty": "RSA",
-        "use": "sig",
-        "alg": "RS256",
-        "kid": kid,
-        "n": b64(numbers.n.to_bytes((numbers.n.bit_length() + 7) // 8, "big")),
-        "e": "AQAB",
-    } | members
-
-
-def sign(header: bytes, payload: bytes, key: rsa.RSAPrivateKey) -> str:
-    """A compact JWS over exactly these bytes, however bad they are."""
-    signing_input = f"{b64(header)}.{b64(payload)}"
-    return f"{signing_input}.{b64(key.sign(signing_input.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
-
-
-def packed(data: bytes) -> str:
-    """An ``lst``."""
-    return b64(zlib.compress(data, 9))
-
-
-def bits_of(revoked: Iterable[int], size: int) -> bytes:
-    """Entries of one bit each."""
-    data = bytearray(size // 8)
-    for index in revoked:
-        data[index // 8] |= 1 << index % 8
-    return bytes(data)
-
-
-def write(file: Path, data: bytes) -> None:
-    """In the place of what is there, whole."""
-    temporary = file.with_name(f".{file.name}.new")
-    temporary.write_bytes(data)
-    temporary.replace(file)
 
 
 @dataclass

@@ -50,7 +50,7 @@ def held(record_property) -> Callable[[str, str], None]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def project() -> AsyncIterator[Project]:
-    """Everything of compose.yaml, in seconds in place of days, up and healthy; shared by a module, whose tests leave it so.
+    """Everything of compose.yaml, in seconds in place of days, up and healthy. A module's tests leave it so.
 
     A module that needs another one makes its own fixture of this name.
     """

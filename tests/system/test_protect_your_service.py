@@ -9,8 +9,8 @@ import pytest
 
 from farseal_testing import leftovers
 from farseal_testing.compose import Ports, find_compose
-from tests.system.conftest import ROOT
 from tests.support.readme import END, matches, steps
+from tests.system.conftest import ROOT
 
 TEXT = (ROOT / "docs" / "protect-your-service.md").read_text()
 FILES = re.compile(r"^```\w+\n# ([\w./]+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

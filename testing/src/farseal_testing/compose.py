@@ -347,7 +347,8 @@ class Project:
     async def _not_healthy(self, services: Sequence[str]) -> dict[str, str]:
         """Give the state of each service that is not healthy."""
         waiting: dict[str, str] = {}
-        for name in services or [None]:
+        wanted: Sequence[str | None] = services or [None]
+        for name in wanted:
             found = await self.containers(name, stopped=True)
             if not found:
                 waiting[name or self.name] = "not there"

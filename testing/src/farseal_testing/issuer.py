@@ -1,0 +1,325 @@
+"""An issuer in this process: its keys, its published documents in a directory, and tokens of any shape.
+
+    issuer = Issuer(tmp_path)
+    service = make_app(issuer.trust("https://orders.example"))
+    good = issuer.mint("https://orders.example", "orders:read")
+    bad = issuer.mint("https://orders.example", "orders:read", lifetime=-3600)
+
+It publishes what the auth server publishes, in the same form, and a service under test reads it as it reads the real
+documents: from the directory, or over HTTP with `serving`. Keys are real, of 2048 bits, and made once in a process.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from farseal import clock
+from farseal.settings import TrustSettings
+from farseal_testing import forge
+from farseal_testing.mint import bits_of, compact_json, digest, jwk, packed, private_key, sign, thumbprint, write
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+ENTRIES: Final = 1 << 12
+"""Of the status list: so many tokens can be told apart. A test that wants more of them has the wrong tool."""
+MEDIA_TYPES: Final = {"jwks.json": "application/jwk-set+json", ".jwt": "application/statuslist+jwt"}
+
+
+class Forgery(StrEnum):
+    """What can be made of an honest token and the published keys, without the private one."""
+
+    ALG_NONE = "alg none"
+    HS256 = "HS256 keyed with the public key"
+    TYPE = "typ JWT"
+    CRITICAL = "unknown crit"
+    EMBEDDED_KEY = "key embedded in the token"
+    ALTERED = "claims altered"
+    STOLEN_KID = "signed by another key under the same kid"
+    UNKNOWN_KEY = "signed by a key that nobody publishes"
+
+    @property
+    def code(self) -> str:
+        """The ``code`` of the refusal, which is always 401."""
+        return {
+            Forgery.ALG_NONE: "algorithm_refused",
+            Forgery.HS256: "algorithm_refused",
+            Forgery.TYPE: "type_refused",
+            Forgery.CRITICAL: "critical_refused",
+            Forgery.UNKNOWN_KEY: "key_unknown",
+        }.get(self, "signature_invalid")
+
+
+class Issuer:
+    """An issuer, with one key that signs and its documents published.
+
+    Args:
+        directory: for the published documents; made where it is missing.
+        issuer: its name, the ``iss`` of tokens. Nothing has to listen there.
+        now: the clock, in whole seconds since the epoch; the process's own when not given.
+    """
+
+    def __init__(
+        self, directory: Path, *, issuer: str = "http://127.0.0.1:9000", now: Callable[[], int] = clock.now
+    ) -> None:
+        self.directory = directory
+        self.issuer = issuer
+        self._now = now
+        self._keys: dict[str, rsa.RSAPrivateKey] = {}
+        self._withdrawn: list[str] = []
+        self._sequence = 0
+        self._made = 0
+        self._entries: dict[str, int] = {}
+        self._ended: set[int] = set()
+        self.signer = self._new_key()
+        """The kid of the key that signs."""
+        self.publish()
+
+    # -- tokens
+
+    def mint(
+        self,
+        audience: str | Sequence[str],
+        scope: str = "",
+        *,
+        lifetime: int = 300,
+        kid: str | None = None,
+        header: dict[str, Any] | None = None,
+        **claims: Any,
+    ) -> str:
+        """Sign a token, a good one unless something is asked for that makes it a bad one.
+
+        Args:
+            audience: whom it is for.
+            scope: separated by one space, as in the token.
+            lifetime: seconds until ``exp``, counted from now; a token with a negative one expired so long ago.
+            kid: of the key that signs; the one that is active when not given. One that was retired signs as well.
+            header: members of the header to change; one given as None is left out.
+            claims: to change or to add; one given as None is left out. ``sub``, ``client_id``, ``roles``, say.
+        """
+        kid = self.signer if kid is None else kid
+        moment = self._now()
+        sid = claims.get("sid") or f"session-{len(self._entries) + 1}"
+        said = {
+            "iss": self.issuer,
+            "sub": "somebody",
+            "aud": audience if isinstance(audience, str) else list(audience),
+            "exp": moment + lifetime,
+            "iat": min(moment, moment + lifetime - 1),
+            "jti": f"token-{time.monotonic_ns()}",
+            "client_id": "login",
+            "scope": scope,
+            "sid": sid,
+            "status": {"status_list": {"idx": self._entry(sid), "uri": self.list_uri}},
+        } | claims
+        head = {"alg": "RS256", "typ": "at+jwt", "kid": kid} | (header or {})
+        return sign(compact_json(present(head)), compact_json(present(said)), self._keys[kid])
+
+    def forged(self, forgery: Forgery, token: str) -> str:
+        """Make of an honest token what somebody can make who has not the key."""
+        return forged(forgery, token, json.loads((self.directory / "jwks.json").read_bytes()))
+
+    def revoke(self, token_or_sid: str) -> None:
+        """End a session: all of its tokens are refused from the next look at the status list on.
+
+        Raises:
+            LookupError: no token of that session was minted here.
+        """
+        sid = session_of(token_or_sid)
+        if sid not in self._entries:
+            raise LookupError(f"no token of the session {sid} was minted by this issuer")
+        self._ended.add(self._entries[sid])
+        self._publish_list()
+
+    # -- keys
+
+    def announce(self) -> str:
+        """Publish a further key, which does not sign yet; give its kid."""
+        kid = self._new_key()
+        self.publish()
+        return kid
+
+    def activate(self, kid: str) -> None:
+        """Let a published key sign. The one before stays published."""
+        self._known(kid)
+        self.signer = kid
+
+    def retire(self, kid: str) -> None:
+        """Publish a key no longer: its tokens are refused as of an unknown key.
+
+        Raises:
+            LookupError: it is not published.
+            ValueError: it signs.
+        """
+        self._known(kid)
+        if kid == self.signer:
+            raise ValueError(f"{kid} signs: activate another key first")
+        del self._keys[kid]
+        self.publish()
+
+    def withdraw(self, kid: str) -> None:
+        """Withdraw a key as in an emergency: its tokens are refused, as of a key that was withdrawn."""
+        self._withdrawn.append(kid)
+        self.retire(kid)
+
+    def rotate(self) -> str:
+        """Announce a key and let it sign at once; give its kid. A verifier that had no time to look misses it."""
+        kid = self.announce()
+        self.activate(kid)
+        return kid
+
+    # -- publication
+
+    @property
+    def list_uri(self) -> str:
+        """The address by which tokens name their status list."""
+        return f"{self.issuer}/.well-known/status/one.jwt"
+
+    def publish(self) -> None:
+        """Write all documents anew, as of this moment."""
+        self._sequence += 1
+        said = {"issuer": self.issuer, "sequence": self._sequence, "revoked": sorted(self._withdrawn)}
+        keys = [jwk(key, kid) for kid, key in sorted(self._keys.items())]
+        self.directory.mkdir(parents=True, exist_ok=True)
+        write(self.directory / "jwks.json", compact_json({"keys": keys, "farseal": said}))
+        metadata = {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/.well-known/jwks.json"}
+        write(self.directory / "oauth-authorization-server.json", compact_json(metadata))
+        self._publish_list()
+
+    def age(self, seconds: int) -> None:
+        """Make the documents as old as if nothing had been published for so long, to see what becomes of a verifier."""
+        moment = self._now() - seconds
+        self._publish_list(moment)
+        for file in self.directory.rglob("*"):
+            os.utime(file, (moment, moment))
+        os.utime(self.directory, (moment, moment))
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Serve the documents on loopback, for a service that polls; give the address of the key set."""
+        app = web.Application()
+        app.router.add_get("/{name:.*}", self._get)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}/jwks.json"
+        finally:
+            await runner.cleanup()
+
+    # -- what a service under test is told
+
+    def settings(self, audience: str) -> dict[str, str]:
+        """Give the environment of a service that trusts this issuer's directory."""
+        return {
+            "FARSEAL_ISSUER": self.issuer,
+            "FARSEAL_AUDIENCE": audience,
+            "FARSEAL_TRUST_DIRECTORY": str(self.directory),
+        }
+
+    def trust(self, audience: str) -> TrustSettings:
+        """Give the same as settings, for ``farseal.web.setup``."""
+        return TrustSettings.from_environ(self.settings(audience))
+
+    def _known(self, kid: str) -> None:
+        if kid not in self._keys:
+            raise LookupError(f"this issuer publishes no key {kid}")
+
+    def _new_key(self) -> str:
+        key = private_key(f"issuer-{self._made}")
+        self._made += 1
+        kid = thumbprint(key)
+        self._keys[kid] = key
+        return kid
+
+    def _entry(self, sid: str) -> int:
+        """Give the place of a session in the list; every token of it has the same."""
+        index = self._entries.setdefault(sid, len(self._entries))
+        if index >= ENTRIES:
+            raise ValueError(f"this issuer has no more than {ENTRIES} sessions")
+        return index
+
+    def _publish_list(self, moment: int | None = None) -> None:
+        issued = self._now() if moment is None else moment
+        payload = {
+            "iss": self.issuer,
+            "sub": self.list_uri,
+            "iat": issued,
+            "exp": issued + 86_400,
+            "ttl": 1,
+            "status_list": {"bits": 1, "lst": packed(bits_of(self._ended, ENTRIES))},
+        }
+        header = {"alg": "RS256", "typ": "statuslist+jwt", "kid": self.signer}
+        document = sign(compact_json(header), compact_json(payload), self._keys[self.signer]).encode()
+        (self.directory / "status").mkdir(exist_ok=True)
+        write(self.directory / "status" / "one.jwt", document)
+        lists = {self.list_uri: digest(document)}
+        index = {"status_lists": sorted(lists), "farseal": {"issuer": self.issuer, "lists": lists}}
+        write(self.directory / "status-lists.json", compact_json(index))
+
+    async def _get(self, request: web.Request) -> web.Response:
+        file = self.directory / request.match_info["name"]
+        if self.directory not in file.resolve().parents or not file.is_file():
+            raise web.HTTPNotFound
+        body = file.read_bytes()
+        tag = hashlib.sha256(body).hexdigest()[:32]
+        kind = MEDIA_TYPES.get(file.name) or MEDIA_TYPES.get(file.suffix, "application/json")
+        current = any(known.value == tag for known in request.if_none_match or ())
+        response = web.Response(status=304) if current else web.Response(body=body, content_type=kind)
+        response.headers["ETag"] = f'"{tag}"'
+        response.headers["Cache-Control"] = "max-age=0"
+        return response
+
+
+def present(members: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is None."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Give the claims of a token, unverified."""
+    part = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return claims
+
+
+def session_of(token_or_sid: str) -> str:
+    """Give the session of a token; what is no token is the session's id itself."""
+    return str(claims_of(token_or_sid)["sid"]) if token_or_sid.count(".") == 2 else token_or_sid
+
+
+def forged(forgery: Forgery, token: str, jwks: dict[str, Any]) -> str:
+    """Make of an honest token and the published keys what somebody can make who has not the private one.
+
+    Raises:
+        LookupError: the key of the token is not published.
+    """
+    kid = forge.decode(token.split(".", 1)[0])["kid"]
+    published = {key["kid"]: key for key in jwks["keys"]}
+    own = forge.OwnKey()
+    match forgery:
+        case Forgery.ALG_NONE:
+            return forge.resigned(token, forge.unsigned, header={"alg": "none"})
+        case Forgery.HS256:
+            return forge.resigned(token, forge.with_public_key_as_secret(published[kid]), header={"alg": "HS256"})
+        case Forgery.TYPE:
+            return forge.altered(token, header={"typ": "JWT"})
+        case Forgery.CRITICAL:
+            return forge.altered(token, header={"crit": ["https://example.com/unknown"]})
+        case Forgery.EMBEDDED_KEY:
+            return forge.resigned(token, own.sign, header={"jwk": own.jwk(kid)})
+        case Forgery.ALTERED:
+            return forge.altered(token, claims={"sub": "somebody-else", "roles": ["org_admin"]})
+        case Forgery.STOLEN_KID:
+            return forge.resigned(token, own.sign, header={})
+        case Forgery.UNKNOWN_KEY:
+            return forge.resigned(token, own.sign, header={"kid": forge.random_kid()})
