@@ -12,7 +12,7 @@ WORKERS ?= auto
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: asked-python help demo test check fmt bench soak lock clean secrets up down logs system base-images
+.PHONY: asked-python help demo test check fmt bench soak lock clean secrets up down logs system base-images tour
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,9 @@ down: ## stop and remove the containers of compose.yaml; VOLUMES=1 removes what 
 
 logs: ## follow what the containers say
 	@sh scripts/compose.sh logs --follow --tail 50
+
+tour: $(VENV)/.demo ## the tour of the demo, played against containers of its own
+	@exec $(BIN)/python -m demo.containers
 
 system: $(VENV)/.dev ## the tests against real containers: isolation, faults, rotation, backup, upgrade
 	@sh scripts/system.sh $(ARGS)

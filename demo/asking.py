@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from demo.services import DIRECTORY_BOUND_SECONDS, STATUS_TTL_SECONDS, Addresses, http_bound
+from demo.services import DIRECTORY_BOUND_SECONDS, STATUS_TTL_SECONDS, Urls, http_bound
 from demo.traffic import GOOD, kind_of
 from demo.wire import Wire, WireError
 
@@ -29,7 +29,7 @@ class Target:
     """Seconds from the end of a session within which it refuses the session's tokens."""
 
 
-def targets_of(addresses: Addresses, ttl: int = STATUS_TTL_SECONDS) -> tuple[Target, Target]:
+def targets_of(addresses: Urls, ttl: int = STATUS_TTL_SECONDS) -> tuple[Target, Target]:
     """Give both, each with the bound of the way in which it is told; whoever polls does so each ``ttl`` seconds."""
     return (
         Target("resource_a", addresses.notes, "/notes?limit=1", DIRECTORY_BOUND_SECONDS),

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from demo.state import State
 from farseal.vocabulary import JWKS_FILE
@@ -57,6 +57,25 @@ need not wait long until he is told from a second tab."""
 def http_bound(ttl: int) -> float:
     """Seconds from the end of a session to its refusal at whoever polls: one ttl, and one for publication and look."""
     return ttl + 1.0
+
+
+class Urls(Protocol):
+    """Where the services answer; those of the resource servers are their audiences too."""
+
+    @property
+    def issuer(self) -> str:
+        """The auth server."""
+        ...
+
+    @property
+    def notes(self) -> str:
+        """resource_a."""
+        ...
+
+    @property
+    def reports(self) -> str:
+        """resource_b."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

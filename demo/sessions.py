@@ -25,18 +25,19 @@ class Pair:
     refresh: str = field(repr=False)
 
 
-async def log_in(wire: Wire, username: str, *, address: str | None = None) -> Pair | str:
-    """Log in with the demo's password; give the pair, or how it was refused.
+async def log_in(wire: Wire, username: str, *, password: str | None = None, address: str | None = None) -> Pair | str:
+    """Log in; give the pair, or how it was refused.
 
     Args:
         wire: to the auth server.
         username: of the demo's people.
+        password: the one that they have in the demo when not given.
         address: from which the person seems to come, where the auth server takes us for its proxy.
 
     Raises:
         WireError: no answer came.
     """
-    known = base64.b64encode(f"{username}:{PASSWORDS[username]}".encode()).decode()
+    known = base64.b64encode(f"{username}:{PASSWORDS[username] if password is None else password}".encode()).decode()
     headers = {"Authorization": f"Basic {known}"}
     if address is not None:
         headers["X-Forwarded-For"] = address

@@ -6,7 +6,7 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,16 +14,17 @@ import aiohttp
 
 from demo.commands import run_to_end, shorten, tail
 from demo.databases import Database, ensure_databases, role_dsn
-from demo.inspection import descendants
+from demo.inspection import descendants, remote_ports
 from demo.places import write_secret
 from demo.postgres import EmbeddedPostgres
 from demo.processes import Guarded, bare_environment
 from demo.seed import CLIENT, PASSWORDS, manifest_text
-from demo.services import Addresses, Service, services
+from demo.services import OPS_OFFSET, Addresses, Service, services
 from demo.state import State
 
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
+RESOURCES: Final = ("resource_a", "resource_b")
 
 
 class StackError(Exception):
@@ -182,6 +183,10 @@ class Stack:
             options=("--grace", str(STOP_SECONDS - 2)),
         )
 
+    async def launch(self, name: str) -> None:
+        """Start a service; it is ready when `ready` says so."""
+        self.start(name)
+
     async def bring_up(self) -> None:
         """Start every service, in no order: none needs another one to start."""
         for name in self.names:
@@ -210,6 +215,37 @@ class Stack:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(process.stop, STOP_SECONDS)
+
+    @property
+    def passwords(self) -> Mapping[str, str]:
+        """Give the passwords of the demo's people."""
+        return PASSWORDS
+
+    async def operate(self, *words: str, private: bool = False) -> tuple[int, str]:
+        """Run an operator's command of the auth server; give its exit status and what it printed."""
+        return await self.attempt("auth_server", *words, private=private)
+
+    async def operate_program(self, program: str) -> tuple[int, str]:
+        """Run a Python program, given as its text, with the auth server's settings; give the same of it."""
+        file = self.state.root / "program.py"
+        file.write_text(program)
+        return await self.attempt("auth_server", "program", program=file)
+
+    async def operations_page(self, name: str, path: str) -> str:
+        """Give a page of a service's ops port."""
+        url = self._services[name].ready.removesuffix("/readyz") + path
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as session, session.get(url) as page:
+            return await page.text()
+
+    async def client_secret(self, client: str) -> str:
+        """Give the secret of a client, of the file that the seed made."""
+        return self.state.client_secret(client).read_text().strip()
+
+    async def connections_to_issuer(self) -> int:
+        """Count the resource servers' connections to any port of the auth server at this moment."""
+        issuer_ports = {self.addresses.port, self.addresses.port + OPS_OFFSET}
+        pids = [pid for name in RESOURCES for pid in self.pids(name)]
+        return len(await asyncio.to_thread(remote_ports, pids) & issuer_ports)
 
     def pids(self, name: str) -> list[int]:
         """Give the process ids of a service, its guard left out."""

@@ -1,12 +1,13 @@
 """Act 7: forged and misused tokens are refused, each for its own reason, and none makes anybody ask the auth server."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from demo.services import LEEWAY_SECONDS, POLL_SECONDS, REPORTS_OFFSET
+from demo.services import LEEWAY_SECONDS, POLL_SECONDS
 from demo.tour.stage import Answer, Stage, StageError, token_payload
 from demo.tour.verdict import Verdict, faults_of
 from farseal.clock import now
@@ -79,7 +80,7 @@ async def play(stage: Stage) -> Figures:
     seconds = time.perf_counter() - began
     fetches = await looks(stage) - looked
     honest[(await present(stage, stage.token)).status] += 1
-    sockets = await asyncio.to_thread(stage.sockets_to_issuer)
+    sockets = await stage.scenery.connections_to_issuer()
     return Figures(answers, flood, seconds, fetches, honest, await stage.issuer_requests() - before, sockets)
 
 
@@ -127,7 +128,7 @@ async def mint_short_lived(stage: Stage) -> str:
         StageError: what it printed is no token.
     """
     words = ("token", "mint", "--user", "alice", "--resource", stage.addresses.notes, "--lifetime", "1")
-    printed = await stage.stack.run("auth_server", *words, private=True)
+    _, printed = await stage.scenery.operate(*words, private=True)
     tokens = [word for word in printed.split() if word.startswith("eyJ")]
     if not tokens:
         raise StageError("the auth server's `token mint` printed no token")
@@ -147,8 +148,7 @@ async def present(stage: Stage, token: str, *, reports: bool = False) -> Answer:
 
 async def looks(stage: Stage) -> int:
     """How often resource_b has asked the host of the published documents since it started."""
-    answer = await stage.request("GET", f"{stage.addresses.ops(REPORTS_OFFSET)}/trust")
-    (issuer,) = answer.body["issuers"]
+    (issuer,) = json.loads(await stage.scenery.operations_page("resource_b", "/trust"))["issuers"]
     return int(issuer["attempts"])
 
 

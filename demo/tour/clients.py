@@ -81,9 +81,9 @@ class Clients:
     """Running as long as the context lasts."""
 
     def __init__(self, stage: Stage) -> None:
-        addresses, state = stage.addresses, stage.stack.state
-        secret = state.client_secret(CLIENT).read_text().strip()
-        self._desk = Desk([addresses.issuer], CLIENT, secret)
+        addresses = stage.addresses
+        self._scenery = stage.scenery
+        self._desk = Desk([addresses.issuer], CLIENT, "")
         self._shelf = Shelf(most=MOST_TOKENS)
         self._notes = Notes()
         self._targets = (
@@ -93,6 +93,7 @@ class Clients:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        self._desk.secret = await self._scenery.client_secret(CLIENT)
         fetching = keep_fetching(self._desk, self._shelf, every=EVERY_SECONDS, use_seconds=USE_SECONDS)
         self._tasks.append(asyncio.create_task(fetching))
         for server, url, path in self._targets:

@@ -41,7 +41,7 @@ class Figures:
 async def play(stage: Stage) -> Figures:
     """Log in twice, show both tokens all the time, log the first one out; use the other one on."""
     with desk(stage) as wire:
-        first, second = await opened(wire, "alice"), await opened(wire, "alice")
+        first, second = await opened(stage, wire, "alice"), await opened(stage, wire, "alice")
         async with Watched(stage) as watched:
             await watched.show(first=first.access, second=second.access)
             logout = await log_out(wire, first.access)

@@ -49,7 +49,7 @@ async def play(stage: Stage) -> Figures:
     async with Clients(stage) as clients:
         signer = await clients.settle()
         while rotations < MOST and clients.notes.last_failure is None:
-            kid = await operator.announce_and_activate(stage.stack)
+            kid = await operator.announce_and_activate(stage.scenery)
             activated = time.monotonic()
             rotations += 1
             signer = await clients.signer_after(signer)

@@ -7,11 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from demo.stack import Stack
+from demo.tour.scenery import Scenery
 from demo.tour.stage import StageError
 
 NAIVE: Final = Path(__file__).with_name("naive_program.py")
-SERVICE: Final = "auth_server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +21,13 @@ class TooEarly:
     """Seconds since the epoch; None while the publication of the key is not confirmed yet, which is a moment."""
 
 
-async def activate(stack: Stack) -> TooEarly | None:
+async def activate(scenery: Scenery) -> TooEarly | None:
     """Sign with the announced key; None when it is done.
 
     Raises:
         StageError: refused for another reason than the time.
     """
-    status, printed = await stack.attempt(SERVICE, "keys", "activate", "--json")
+    status, printed = await scenery.operate("keys", "activate", "--json")
     if status == 0:
         return None
     told = refusal_in(printed)
@@ -38,7 +37,7 @@ async def activate(stack: Stack) -> TooEarly | None:
     return TooEarly(None if moment is None else int(datetime.fromisoformat(moment).timestamp()))
 
 
-async def announce_and_activate(stack: Stack) -> str:
+async def announce_and_activate(scenery: Scenery) -> str:
     """Publish a key and sign with it in the same moment, against all advice; give its kid.
 
     Both commands run in one process: even the second that a process takes to start would be a kind of announcement.
@@ -46,7 +45,7 @@ async def announce_and_activate(stack: Stack) -> str:
     Raises:
         StageError: a command was refused.
     """
-    status, printed = await stack.attempt(SERVICE, "naive", program=NAIVE)
+    status, printed = await scenery.operate_program(NAIVE.read_text())
     if status != 0:
         raise StageError(f"the naive rotation failed with status {status}: {in_a_line(printed)}")
     return str(json_in(printed)["kid"])

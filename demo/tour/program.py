@@ -9,8 +9,8 @@ import aiohttp
 
 from demo.inspection import InspectionError
 from demo.screen import Screen
-from demo.stack import Stack
 from demo.tour import attacks, logout, naive, no_call_back, one_token, rotation, speed, stolen, unplugged
+from demo.tour.scenery import Scenery
 from demo.tour.stage import Stage, StageError
 from demo.tour.verdict import Verdict
 
@@ -54,20 +54,20 @@ ACTS: Final = (
 
 
 @asynccontextmanager
-async def stage_on(stack: Stack) -> AsyncIterator[Stage]:
+async def stage_on(scenery: Scenery) -> AsyncIterator[Stage]:
     """Open the stage with its HTTP client."""
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        yield Stage(stack, session)
+        yield Stage(scenery, session)
 
 
-async def tour(stack: Stack, screen: Screen) -> bool:
+async def tour(scenery: Scenery, screen: Screen) -> bool:
     """Play every act, one line each; tell whether every claim held.
 
     An act that cannot be played (no login, an answer of a shape nobody expects) breaks its claim like any other.
     """
     held = True
-    async with stage_on(stack) as stage:
+    async with stage_on(scenery) as stage:
         with screen.busy("minting a token that is to die"):
             stage.short_lived = await attacks.mint_short_lived(stage)
         for scene in ACTS:

@@ -1,6 +1,7 @@
 """Act 4: the signing key is replaced twice while clients ask at full speed, and nobody notices."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -58,8 +59,7 @@ async def play(stage: Stage) -> Figures:
             logins[await log_in_and_ask(stage)] += 1
         await asyncio.sleep(AFTERWARDS_SECONDS)
         seen = clients.observed()
-    jwks = await stage.request("GET", f"{stage.addresses.static}/jwks.json")
-    published = frozenset(key["kid"] for key in jwks.body["keys"])
+    published = frozenset(key["kid"] for key in json.loads(await stage.published("jwks.json"))["keys"])
     return Figures(seen, len(signing), too_early, tuple(signing), published, logins)
 
 
@@ -72,7 +72,7 @@ async def activate_in_time(stage: Stage) -> int:
     deadline = time.monotonic() + PATIENCE_SECONDS
     refused = 0
     while True:
-        match await operator.activate(stage.stack):
+        match await operator.activate(stage.scenery):
             case None:
                 return refused
             case operator.TooEarly(allowed_at):

@@ -5,7 +5,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import jwt
@@ -44,11 +43,10 @@ class Figures:
 async def play(stage: Stage) -> Figures:
     """Verify alice's own token again and again, in this process, from the published documents; nothing is cached."""
     issuer, audience, token = stage.addresses.issuer, stage.addresses.notes, stage.token
-    published = stage.stack.state.published
-    document = (published / JWKS_FILE).read_bytes()
+    document = await stage.published(JWKS_FILE)
     moment = now()
     keys = parse_jwks(document).keys
-    lists = lists_in(published, issuer, keys, moment)
+    lists = await lists_of(stage, keys, moment)
     snapshot = TrustSnapshot().with_issuer(IssuerTrust(issuer, keys, moment, lists=lists))
     verifier = Verifier(Expectations(audience, frozenset({issuer})))
     kid = jwt.get_unverified_header(token)["kid"]
@@ -66,13 +64,12 @@ async def play(stage: Stage) -> Figures:
     return measure(ours, theirs, rsa_bits=keys[kid].signature_bytes * 8)
 
 
-def lists_in(published: Path, issuer: str, keys: Mapping[str, VerificationKey], moment: int) -> dict[str, StatusList]:
-    """Read the status lists of a folder, by their URIs."""
-    index = json.loads((published / STATUS_INDEX_FILE).read_bytes())
+async def lists_of(stage: Stage, keys: Mapping[str, VerificationKey], moment: int) -> dict[str, StatusList]:
+    """Read the status lists that are published, by their URIs."""
     lists = {}
-    for uri in index["status_lists"]:
-        file = published / STATUS_DIRECTORY / uri.rpartition("/")[2]
-        lists[uri] = read_status_list(file.read_bytes(), uri, issuer=issuer, keys=keys, now=moment)
+    for uri in json.loads(await stage.published(STATUS_INDEX_FILE))["status_lists"]:
+        document = await stage.published(f"{STATUS_DIRECTORY}/{uri.rpartition('/')[2]}")
+        lists[uri] = read_status_list(document, uri, issuer=stage.addresses.issuer, keys=keys, now=moment)
     return lists
 
 

@@ -5,17 +5,12 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from demo.inspection import remote_ports
-from demo.seed import PASSWORDS
-from demo.services import OPS_OFFSET, Addresses
-from demo.stack import Stack
-
-RESOURCES: Final = ("resource_a", "resource_b")
+from demo.tour.scenery import Scenery
 
 
 class StageError(Exception):
@@ -39,14 +34,14 @@ class Stage:
     """Shared by the acts of one tour.
 
     Args:
-        stack: running and ready.
+        scenery: running and ready.
         session: without connection reuse between acts that stop a service.
     """
 
-    def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
-        self.stack = stack
+    def __init__(self, scenery: Scenery, session: aiohttp.ClientSession) -> None:
+        self.scenery = scenery
         self.session = session
-        self.addresses: Addresses = stack.addresses
+        self.addresses = scenery.addresses
         self.token = ""
         """alice's, of act 1."""
         self.short_lived = ""
@@ -84,7 +79,7 @@ class Stage:
             StageError: no token came.
         """
         url = f"{self.addresses.issuer}/api/tokens"
-        password = PASSWORDS[username]
+        password = self.scenery.passwords[username]
         if resources:
             body = {"username": username, "password": password, "resource": list(resources)}
             answer = await self.request("POST", url, body=body)
@@ -96,19 +91,30 @@ class Stage:
 
     async def issuer_requests(self) -> int:
         """Give how many requests the auth server's API has answered since its start, by its own count."""
-        async with self.session.get(f"{self.addresses.ops(0)}/metrics") as response:
-            return count_requests(await response.text())
+        return count_requests(await self.scenery.operations_page("auth_server", "/metrics"))
 
-    def sockets_to_issuer(self) -> int:
-        """Count the resource servers' connections to any port of the auth server at this moment."""
-        issuer_ports = {self.addresses.port, self.addresses.port + OPS_OFFSET}
-        pids = [pid for name in RESOURCES for pid in self.stack.pids(name)]
-        return len(remote_ports(pids) & issuer_ports)
+    async def issuer_answers(self) -> bool:
+        """Tell whether the auth server can be reached."""
+        try:
+            return (await self.request("GET", f"{self.addresses.issuer}/.well-known/jwks.json")).status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def published(self, path: str) -> bytes:
+        """Give a published document as the auth server serves it, by its path below ``/.well-known/``.
+
+        Raises:
+            StageError: there is none.
+        """
+        async with self.session.get(f"{self.addresses.issuer}/.well-known/{path}") as response:
+            if response.status != 200:
+                raise StageError(f"{path} is not published: status {response.status}")
+            return await response.read()
 
     async def watch_sockets(self, seen: list[int], *, every: float = 0.2) -> None:
         """Look at their connections until cancelled; each look adds a count."""
         while True:
-            seen.append(await asyncio.to_thread(self.sockets_to_issuer))
+            seen.append(await self.scenery.connections_to_issuer())
             await asyncio.sleep(every)
 
 

@@ -54,7 +54,7 @@ class Figures:
 async def play(stage: Stage) -> Figures:
     """Two tabs of bob's refresh at once. His other session's pair is copied; he refreshes; then the thief does."""
     with desk(stage) as wire, desk(stage) as other:
-        tab = await opened(wire, "bob")
+        tab = await opened(stage, wire, "bob")
         async with Watched(stage) as watched:
             one, two = await asyncio.gather(refresh(wire, tab.refresh), refresh(other, tab.refresh))
             # One after the other: of two at once each could be the other's second tab once more.
@@ -66,7 +66,7 @@ async def play(stage: Stage) -> Figures:
             }
             await watched.show(**tabs)
 
-            copied = await opened(wire, "bob")
+            copied = await opened(stage, wire, "bob")
             owners = await renewed(wire, copied)
             renewed_at = time.monotonic()
             await watched.show(copied=copied.access, owners=owners.access)

@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from demo.ports import is_busy
 from demo.tour.load import Tally, one, send_until
 from demo.tour.stage import Stage
 from demo.tour.verdict import Verdict, faults_of
@@ -24,7 +23,7 @@ class Figures:
     """What happened while the auth server was down."""
 
     refused: bool
-    """Its port took no connection at the beginning and at the end."""
+    """It did not answer at the beginning, and not at the end."""
     load: Tally
     restart_seconds: float
     after_restart: Tally
@@ -36,8 +35,8 @@ async def play(stage: Stage) -> Figures:
     """Stop the auth server, keep asking resource_a, restart resource_b and ask it too, start the auth server again."""
     notes = f"{stage.addresses.notes}/notes?limit=1"
     report = f"{stage.addresses.reports}/reports/mine"
-    await stage.stack.stop("auth_server")
-    refused_first = not is_busy(stage.addresses.port)
+    await stage.scenery.stop("auth_server")
+    refused_first = not await stage.issuer_answers()
     stop = asyncio.Event()
     load, after_restart = Tally(), Tally()
     began = time.perf_counter()
@@ -45,21 +44,21 @@ async def play(stage: Stage) -> Figures:
         asyncio.create_task(send_until(stage, [notes], stop=stop, token=stage.token, tally=load)) for _ in range(4)
     ]
     try:
-        await stage.stack.stop(RESTARTED)
+        await stage.scenery.stop(RESTARTED)
         restart_began = time.perf_counter()
-        stage.stack.start(RESTARTED)
-        await stage.stack.ready([RESTARTED])
+        await stage.scenery.launch(RESTARTED)
+        await stage.scenery.ready([RESTARTED])
         restart_seconds = time.perf_counter() - restart_began
         for _ in range(50):
             await one(stage, report, token=stage.token, tally=after_restart)
         await asyncio.sleep(OUTAGE_SECONDS - (time.perf_counter() - began))
-        refused_last = not is_busy(stage.addresses.port)
+        refused_last = not await stage.issuer_answers()
     finally:
         stop.set()
         await asyncio.gather(*workers)
     load.seconds = time.perf_counter() - began
-    stage.stack.start("auth_server")
-    await stage.stack.ready(["auth_server"])
+    await stage.scenery.launch("auth_server")
+    await stage.scenery.ready(["auth_server"])
     login_after = bool(await stage.login("alice"))
     return Figures(refused_first and refused_last, load, restart_seconds, after_restart, login_after)
 
@@ -75,7 +74,7 @@ def judge(figures: Figures) -> Verdict:
         f"without it and verified {restarted.statuses[200]}",
         faults_of(
             {
-                "the auth server's port was not closed": not figures.refused,
+                "the auth server answered": not figures.refused,
                 f"only {load.sent} requests were sent": load.sent < LEAST,
                 f"{load.failed} requests failed: {dict(load.statuses)}": load.failed > 0,
                 f"{RESTARTED} was not asked after its restart": restarted.sent == 0,

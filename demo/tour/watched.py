@@ -88,13 +88,13 @@ def desk(stage: Stage) -> Iterator[Wire]:
         raise StageError(f"the auth server does not answer: {error}") from error
 
 
-async def opened(wire: Wire, username: str) -> Pair:
+async def opened(stage: Stage, wire: Wire, username: str) -> Pair:
     """Log in.
 
     Raises:
         StageError: no pair came.
     """
-    return got(await log_in(wire, username), f"{username} cannot log in")
+    return got(await log_in(wire, username, password=stage.scenery.passwords[username]), f"{username} cannot log in")
 
 
 async def renewed(wire: Wire, pair: Pair) -> Pair:

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from demo.seed import PASSWORDS
 from demo.services import Addresses
 from demo.tour import logout, stolen, watched
 from demo.tour.stage import Stage, StageError
@@ -30,7 +31,7 @@ def world(**broken: Any) -> World:
 async def played(act: Callable[[Stage], Awaitable[Any]], judge: Callable[[Any], Verdict], made: World) -> Verdict:
     addresses = Addresses(free_base(lambda port: Addresses(port).ports))
     async with serving(made, *(addresses.port + offset for offset in range(3))), aiohttp.ClientSession() as session:
-        return judge(await act(Stage(SimpleNamespace(addresses=addresses), session)))
+        return judge(await act(Stage(SimpleNamespace(addresses=addresses, passwords=PASSWORDS), session)))
 
 
 @pytest.mark.parametrize("act", [logout, stolen])
