@@ -24,6 +24,7 @@ from farseal_testing import leftovers
 from farseal_testing.commands import CommandError, Result
 from farseal_testing.compose import OPS_PORTS, ComposeError, Project
 from farseal_testing.container_issuer import ContainerIssuer
+from farseal_testing.packets import addresses
 
 ROOT: Final = Path(__file__).parent.parent
 ISSUING: Final = ("auth_server", "auth_gateway", "auth_db")
@@ -115,20 +116,11 @@ class Containers:
         """Look at the tables of sockets inside both resource servers."""
         try:
             if not self._issuing:
-                self._issuing = await self._addresses(ISSUING)
+                self._issuing = set(await addresses(self.project, *ISSUING))
             looks = [self.project.python(name, LOOK, *sorted(self._issuing)) for name in RESOURCES]
             return sum(int(look.out) for look in await asyncio.gather(*looks))
         except (CommandError, ValueError) as error:
             raise InspectionError(f"the sockets in a container cannot be seen: {error}") from error
-
-    async def _addresses(self, services: Iterable[str]) -> set[str]:
-        """Give every address that the containers of these services have on any network."""
-        found = set()
-        for service in services:
-            for container in await self.project.containers(service):
-                networks = (await self.project.inspect(container))["NetworkSettings"]["Networks"]
-                found |= {network["IPAddress"] for network in networks.values()}
-        return found - {""}
 
 
 def both(result: Result) -> tuple[int, str]:

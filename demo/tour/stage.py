@@ -56,11 +56,13 @@ class Stage:
         *,
         token: str | None = None,
         body: Any = None,
-        auth: aiohttp.BasicAuth | None = None,
+        basic: tuple[str, str] | None = None,
     ) -> Answer:
-        """Send one request."""
+        """Send one request, with a token or with a name and a password."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        async with self.session.request(method, url, json=body, headers=headers, auth=auth) as response:
+        if basic is not None:
+            headers["Authorization"] = f"Basic {base64.b64encode(':'.join(basic).encode()).decode()}"
+        async with self.session.request(method, url, json=body, headers=headers) as response:
             text = await response.read()
             try:
                 return Answer(response.status, json.loads(text))
@@ -84,7 +86,7 @@ class Stage:
             body = {"username": username, "password": password, "resource": list(resources)}
             answer = await self.request("POST", url, body=body)
         else:
-            answer = await self.request("POST", url, auth=aiohttp.BasicAuth(username, password))
+            answer = await self.request("POST", url, basic=(username, password))
         if answer.status != 200 or not isinstance(answer.body, dict) or "access_token" not in answer.body:
             raise StageError(f"{username} cannot log in: status {answer.status} {answer.body}")
         return str(answer.body["access_token"])
