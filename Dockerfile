@@ -118,8 +118,9 @@ ENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/etc/nginx/farseal.conf"]
 CMD []
 
 FROM nginx:stable AS auth-gateway
+COPY deploy/nginx/common.conf deploy/nginx/away.conf /etc/nginx/farseal/
 COPY deploy/nginx/auth-gateway.conf /etc/nginx/farseal.conf
-RUN chmod 644 /etc/nginx/farseal.conf
+RUN chmod 755 /etc/nginx/farseal && chmod 644 /etc/nginx/farseal/* /etc/nginx/farseal.conf
 USER 101:101
 EXPOSE 9000
 LABEL org.opencontainers.image.title="Farseal auth gateway" \
@@ -130,8 +131,9 @@ ENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/etc/nginx/farseal.conf"]
 CMD []
 
 FROM nginx:stable AS resource-gateway
+COPY deploy/nginx/common.conf deploy/nginx/away.conf /etc/nginx/farseal/
 COPY deploy/nginx/resource-gateway.conf /etc/nginx/farseal.conf
-RUN chmod 644 /etc/nginx/farseal.conf
+RUN chmod 755 /etc/nginx/farseal && chmod 644 /etc/nginx/farseal/* /etc/nginx/farseal.conf
 USER 101:101
 EXPOSE 9001 9002
 LABEL org.opencontainers.image.title="Farseal resource gateway" \

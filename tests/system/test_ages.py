@@ -1,0 +1,84 @@
+"""How long a resource server goes on without news, exactly: it warns, and then refuses, at the ages that are set."""
+
+import asyncio
+import time
+
+import pytest_asyncio
+
+from farseal_testing.compose import FETCH, Project
+from farseal_testing.issuer import claims_of
+from tests.system.conftest import ROOT
+from tests.system.traffic import ask, log_in_again, until_answered
+
+STALE, REFUSE = 75, 90
+STATUS_STALE, STATUS_REFUSE = 120, 121
+"""More than the minute after which documents that did not change are written again; of lists the least that is allowed."""
+PUBLISHED = "/var/lib/farseal/published/documents"
+
+OVERLAY = f"""
+services:
+  resource_a:
+    environment:
+      FARSEAL_STALE_AFTER_SECONDS: "{STALE}"
+      FARSEAL_REFUSE_AFTER_SECONDS: "{REFUSE}"
+  resource_b:
+    environment:
+      FARSEAL_STATUS_STALE_AFTER_SECONDS: "{STATUS_STALE}"
+      FARSEAL_STATUS_REFUSE_AFTER_SECONDS: "{STATUS_REFUSE}"
+  auth_server:
+    environment:
+      AUTH_SERVER_ACCESS_TOKEN_SECONDS: "600"
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def project(tmp_path_factory):
+    """Short limits for the documents at resource_a, and for the status lists at resource_b."""
+    overlay = tmp_path_factory.mktemp("overlay") / "ages.yaml"
+    overlay.write_text(OVERLAY)
+    async with Project(ROOT, files=("compose.yaml", "compose.quick.yaml", overlay)) as made:
+        await made.up()
+        yield made
+
+
+async def moments(project: Project) -> tuple[float, float]:
+    """When the keys were published last, and when the status list was issued (seconds since the epoch)."""
+    written = (await project.exec("keys", "stat", "-c", "%Y", f"{PUBLISHED}/jwks.json")).out
+    document = (await project.exec("keys", "sh", "-c", f"cat {PUBLISHED}/status/*.jwt")).out
+    return float(written), float(claims_of(document)["iat"])
+
+
+async def warned(project: Project) -> bool:
+    """Whether resource_a says that its documents are stale."""
+    return "stale" in (await project.python("resource_a", FETCH, "http://127.0.0.1:9101/trust")).out
+
+
+async def test_limits_act_at_their_ages_and_end_without_a_restart(project: Project, held) -> None:
+    token = (await log_in_again(project))[0]["access_token"]
+    for server in ("resource_a", "resource_b"):
+        await until_answered(project, server, token)
+    await project.kill("auth_server")
+    published, issued = await moments(project)
+    due = {"warned": published + STALE, "refused": published + REFUSE, "lists": issued + STATUS_REFUSE}
+    seen: dict[str, float] = {}
+    while len(seen) < len(due):
+        for name, server in (("refused", "resource_a"), ("lists", "resource_b")):
+            if name not in seen:
+                status, body = await ask(project, server, token)
+                assert status in {200, 503}, (server, status, body)
+                if status == 503:
+                    seen[name] = time.time()  # noqa: TID251 - the time that the ages are of
+        if "warned" not in seen and await warned(project):
+            seen["warned"] = time.time()  # noqa: TID251
+        late = {name for name in due.keys() - seen.keys() if time.time() > due[name] + 5}  # noqa: TID251
+        assert not late, (late, seen, due)
+        await asyncio.sleep(0.2)
+    off = {name: seen[name] - due[name] for name in due}
+    assert all(-1.5 <= seconds <= 3 for seconds in off.values()), off
+    await project.start("auth_server")
+    back = [await until_answered(project, server, token) for server in ("resource_a", "resource_b")]
+    held(
+        f"documents of {STALE} s are warned about, of {REFUSE} s refused with 503; a status list of {STATUS_REFUSE} s too",
+        ", ".join(f"{name} {seconds:+.1f} s off its moment" for name, seconds in off.items()),
+    )
+    held("and good again without a restart", f"{back[0]:.1f} s and {back[1]:.1f} s after the issuer's start")

@@ -1,0 +1,179 @@
+"""Requests that never stop, counted, from this machine through the published ports."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import aiohttp
+
+from demo.traffic import GOOD, Shelf, keep_asking
+from farseal_testing.compose import Project
+
+PATHS = {"resource_a": "/notes?limit=1", "resource_b": "/reports/mine"}
+SERVERS = tuple(PATHS)
+
+
+class Load:
+    """As long as the context lasts, clients ask both resource servers with the tokens of a shelf.
+
+    Args:
+        project: that is up.
+        tokens: that are shown, in turn; more can be put on the `shelf`.
+        servers: that are asked.
+        each: clients for each server.
+        every: seconds from one request of a client to its next.
+    """
+
+    def __init__(
+        self, project: Project, *tokens: str, servers: Sequence[str] = SERVERS, each: int = 3, every: float = 0.02
+    ) -> None:
+        self.shelf = Shelf(most=1000)
+        for token in tokens:
+            self.shelf.put(token, until=float("inf"))
+        self.answers: Counter[tuple[str, str]] = Counter()
+        self.took: list[tuple[float, float]] = []
+        """When each answer came (``time.monotonic``), and the seconds that it took."""
+        self.failed_at: list[float] = []
+        self._project = project
+        self._servers = servers
+        self._each = each
+        self._every = every
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        for server in self._servers:
+            for _ in range(self._each):
+                asking = keep_asking(
+                    server, self._project.url(server), PATHS[server], self.shelf, self._note, pace=paced(self._every)
+                )
+                self._tasks.append(asyncio.create_task(asking))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        broken = [end for end in ended if isinstance(end, Exception) and not isinstance(end, asyncio.CancelledError)]
+        assert not broken, broken
+
+    @property
+    def sent(self) -> int:
+        """All requests."""
+        return self.answers.total()
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """How often which server answered otherwise than 200, and how."""
+        return {f"{server}: {kind}": count for (server, kind), count in self.answers.items() if kind != GOOD}
+
+    def good(self, server: str) -> int:
+        """Requests that a server answered with 200."""
+        return self.answers[server, GOOD]
+
+    async def flows(self, *, least: int = 50, seconds: float = 30.0) -> None:
+        """Wait until every server has answered so many more requests with 200."""
+        wanted = {server: self.good(server) + least for server in self._servers}
+        async with asyncio.timeout(seconds):
+            while any(self.good(server) < count for server, count in wanted.items()):  # noqa: ASYNC110 - of the outside
+                await asyncio.sleep(0.02)
+
+    def percentile(self, percent: int, since: float = 0.0, until: float = float("inf")) -> float:
+        """Milliseconds within which so many of a hundred answers came, in some time."""
+        took = sorted(seconds for at, seconds in self.took if since <= at < until)
+        return took[min(len(took) - 1, len(took) * percent // 100)] * 1000 if took else 0.0
+
+    def _note(self, server: str, _kid: str, kind: str, began: float, took: float) -> None:
+        self.answers[server, kind] += 1
+        self.took.append((began + took, took))
+        if kind != GOOD:
+            self.failed_at.append(began + took)
+
+
+def paced(every: float) -> Callable[[], float]:
+    """Moments that lie so many seconds apart; where one is late, the next ones are counted from then."""
+    due = time.monotonic()
+
+    def following() -> float:
+        nonlocal due
+        due = max(due + every, time.monotonic() - every)
+        return due
+
+    return following
+
+
+async def ask(project: Project, server: str, token: str, path: str | None = None, **request: Any) -> tuple[int, Any]:
+    """Ask a resource server once, on a connection of its own; give the status and the JSON."""
+    method = request.pop("method", "GET")
+    headers = {"Authorization": f"Bearer {token}"} | request.pop("headers", {})
+    url = project.url(server) + (path or PATHS[server])
+    timeout = aiohttp.ClientTimeout(total=15)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.request(method, url, headers=headers, **request) as response,
+    ):
+        return response.status, await response.json(content_type=None) if await response.read() else None
+
+
+async def until_answered(
+    project: Project, server: str, token: str, status: int = 200, *, seconds: float = 30.0
+) -> float:
+    """Wait until a server answers a token so; give the seconds that it took."""
+    began = time.monotonic()
+    seen: Any = None
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    seen = await ask(project, server, token)
+                except (aiohttp.ClientError, TimeoutError) as error:
+                    seen = (0, repr(error))
+                if seen[0] == status:
+                    return time.monotonic() - began
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"{server} does not answer {status} within {seconds:.0f} s but {seen}") from None
+
+
+async def log_in(project: Project, person: str = "alice") -> dict[str, Any]:
+    """Log in through the gateway; give what the auth server answered.
+
+    Raises:
+        aiohttp.ClientError: it did not answer with 200.
+    """
+    timeout = aiohttp.ClientTimeout(total=15)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        basic = aiohttp.encode_basic_auth(person, project.password(person))
+        url = f"{project.url('auth_server')}/api/tokens"
+        async with session.post(url, headers={"Authorization": basic}, raise_for_status=True) as response:
+            found: dict[str, Any] = await response.json()
+            return found
+
+
+async def log_in_again(project: Project, *, seconds: float = 30.0) -> tuple[dict[str, Any], float]:
+    """Log in as soon as that works again; give the answer and the seconds until it did."""
+    began = time.monotonic()
+    error: Exception | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    return await log_in(project), time.monotonic() - began
+                except (aiohttp.ClientError, TimeoutError) as failed:
+                    error = failed
+                    await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"nobody can log in within {seconds:.0f} s: {error!r}") from None
+
+
+@asynccontextmanager
+async def gone(project: Project, how: str, *services: str):
+    """Services that are stopped, killed or paused for a while, all at once; what comes back is healthy afterwards."""
+    await getattr(project, how)(*services)
+    try:
+        yield
+    finally:
+        await (project.unpause if how == "pause" else project.start)(*services)
+        await project.healthy(*services)
