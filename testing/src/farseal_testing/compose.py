@@ -274,6 +274,11 @@ class Project:
 
     # -- what happens to them
 
+    async def signal(self, verb: str, container: str) -> None:
+        """Do something to one container: ``start``, ``stop``, or a signal by its name, ``KILL`` or ``HUP`` say."""
+        words = (verb,) if verb in {"start", "stop"} else ("kill", "--signal", verb)
+        await run("docker", *words, container, seconds=120)
+
     async def start(self, *services: str) -> None:
         """Start the stopped containers of services; `healthy` says when they serve."""
         await self._each("start", services, stopped=True)
