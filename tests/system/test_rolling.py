@@ -1,22 +1,15 @@
 """Every service restarts in turn under load: what has two replicas fails nobody, what has one fails as is stated."""
 
-import asyncio
 import time
-from collections import Counter
-from typing import Self
-from urllib.parse import urlencode
-from uuid import uuid4
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
-from demo.traffic import FORM, kind_of
-from demo.wire import Wire, WireError
 from farseal_testing.compose import Project
 from farseal_testing.container_issuer import ContainerIssuer
+from tests.system.clients import Askers, Writers
 from tests.system.conftest import ROOT
-from tests.system.traffic import SERVERS, Load, ask, log_in, log_in_again, until_answered
+from tests.system.traffic import SERVERS, Load, log_in, log_in_again, until_answered
 
 SCALE = {"auth_server": 2, "resource_a": 2, "resource_b": 2, "keys": 2}
 
@@ -27,90 +20,6 @@ async def project():
     async with Project(ROOT) as made:
         await made.up(scale=SCALE)
         yield made
-
-
-class Writers:
-    """Clients that write numbered notes, one after the other, and know which were acknowledged."""
-
-    def __init__(self, project: Project, token: str, *, count: int = 2) -> None:
-        self._project = project
-        self._token = token
-        self._count = count
-        self._run = uuid4().hex
-        self._tasks: list[asyncio.Task[None]] = []
-        self.acknowledged: list[str] = []
-        self.failures: Counter[str] = Counter()
-
-    async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._write(number)) for number in range(self._count)]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _write(self, writer: int) -> None:
-        number = 0
-        while True:
-            title = f"{self._run} {writer} {number}"
-            number += 1
-            try:
-                status, body = await ask(
-                    self._project, "resource_a", self._token, "/notes", method="POST", json={"title": title}
-                )
-            except (aiohttp.ClientError, TimeoutError) as error:
-                self.failures[type(error).__name__] += 1
-            else:
-                if status == 201:
-                    self.acknowledged.append(title)
-                else:
-                    self.failures[f"{status} {(body or {}).get('code')}"] += 1
-            await asyncio.sleep(0.03)
-
-    async def lost_or_doubled(self) -> dict[str, int]:
-        """Acknowledged notes that are there another number of times than once."""
-        found: Counter[str] = Counter()
-        path = "/notes?limit=100"
-        while path:
-            status, page = await ask(self._project, "resource_a", self._token, path)
-            assert status == 200, page
-            found.update(note["title"] for note in page["notes"])
-            cursor = page["next_cursor"]
-            path = f"/notes?limit=100&cursor={cursor}" if cursor else ""
-        return {title: found[title] for title in self.acknowledged if found[title] != 1}
-
-
-class Askers:
-    """Clients that ask for a token again and again, each time on a connection of its own; nothing is tried again."""
-
-    def __init__(self, project: Project, secret: str, *, count: int = 2) -> None:
-        self._url = project.url("auth_server")
-        self._form = urlencode(
-            {"grant_type": "client_credentials", "client_id": "nightly", "client_secret": secret}
-        ).encode()
-        self._count = count
-        self._tasks: list[asyncio.Task[None]] = []
-        self.answers: Counter[str] = Counter()
-
-    async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._ask()) for _ in range(self._count)]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _ask(self) -> None:
-        while True:
-            with Wire(self._url) as wire:
-                try:
-                    kind = kind_of(await wire.post("/oauth2/token", self._form, headers=FORM))
-                except WireError as error:
-                    kind = str(error)
-            self.answers[kind] += 1
-            await asyncio.sleep(0.05)
 
 
 async def roll(project: Project, service: str) -> None:

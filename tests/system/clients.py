@@ -1,0 +1,138 @@
+"""Clients whose requests must not be lost: some write numbered notes, some ask for tokens and try nothing again."""
+
+import asyncio
+import time
+from collections import Counter
+from typing import Self
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import aiohttp
+
+from demo.traffic import FORM, kind_of
+from demo.wire import Wire, WireError
+from farseal_testing.compose import Project
+from tests.system.traffic import ask
+
+PATIENCE_SECONDS = 20.0
+
+
+class Writers:
+    """Clients that write numbered notes, one after the other, and know which were acknowledged."""
+
+    def __init__(self, project: Project, token: str, *, count: int = 2) -> None:
+        self._project = project
+        self._token = token
+        self._count = count
+        self._run = uuid4().hex
+        self._tasks: list[asyncio.Task[None]] = []
+        self.acknowledged: list[str] = []
+        self.failures: Counter[str] = Counter()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._write(number)) for number in range(self._count)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _write(self, writer: int) -> None:
+        number = 0
+        while True:
+            title = f"{self._run} {writer} {number}"
+            number += 1
+            try:
+                status, body = await ask(
+                    self._project, "resource_a", self._token, "/notes", method="POST", json={"title": title}
+                )
+            except (aiohttp.ClientError, TimeoutError) as error:
+                self.failures[type(error).__name__] += 1
+            else:
+                if status == 201:
+                    self.acknowledged.append(title)
+                else:
+                    self.failures[f"{status} {(body or {}).get('code')}"] += 1
+            await asyncio.sleep(0.03)
+
+    async def wrote(self, least: int, *, seconds: float = 60.0) -> None:
+        """Wait until so many more notes were acknowledged."""
+        wanted = len(self.acknowledged) + least
+        try:
+            async with asyncio.timeout(seconds):
+                while len(self.acknowledged) < wanted:  # noqa: ASYNC110 - a condition of the outside
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"no {least} notes in {seconds:.0f} s: {dict(self.failures)}") from None
+
+    async def lost_or_doubled(self) -> dict[str, int]:
+        """Acknowledged notes that are there another number of times than once."""
+        found: Counter[str] = Counter()
+        path = "/notes?limit=100"
+        while path:
+            status, page = await ask(self._project, "resource_a", self._token, path)
+            assert status == 200, page
+            found.update(note["title"] for note in page["notes"])
+            cursor = page["next_cursor"]
+            path = f"/notes?limit=100&cursor={cursor}" if cursor else ""
+        return {title: found[title] for title in self.acknowledged if found[title] != 1}
+
+
+class Askers:
+    """Clients that ask for a token again and again, each time on a connection of its own; nothing is tried again."""
+
+    def __init__(self, project: Project, secret: str, *, count: int = 2) -> None:
+        self._url = project.url("auth_server")
+        self._form = urlencode(
+            {"grant_type": "client_credentials", "client_id": "nightly", "client_secret": secret}
+        ).encode()
+        self._count = count
+        self._tasks: list[asyncio.Task[None]] = []
+        self.answers: Counter[str] = Counter()
+        self.took: list[float] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._ask()) for _ in range(self._count)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _ask(self) -> None:
+        while True:
+            began = time.monotonic()
+            with Wire(self._url, patience=PATIENCE_SECONDS) as wire:
+                try:
+                    kind = kind_of(await wire.post("/oauth2/token", self._form, headers=FORM))
+                except WireError as error:
+                    kind = str(error)
+            self.answers[kind] += 1
+            self.took.append(time.monotonic() - began)
+            await asyncio.sleep(0.05)
+
+    def forget(self) -> None:
+        """Count from now on."""
+        self.answers.clear()
+        self.took.clear()
+
+    def of(self, status: str) -> int:
+        """Answers with a status, whatever the code."""
+        return sum(count for kind, count in self.answers.items() if kind.split()[0] == status)
+
+    async def saw(self, status: str, *, least: int, seconds: float = 60.0) -> None:
+        """Wait until so many answers had a status."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.of(status) < least:  # noqa: ASYNC110 - a condition of the outside
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"no {least} answers {status} in {seconds:.0f} s: {dict(self.answers)}") from None
+
+    async def until(self, status: str) -> float:
+        """Wait for a further answer with a status; give the seconds until it came."""
+        began = time.monotonic()
+        await self.saw(status, least=self.of(status) + 1)
+        return time.monotonic() - began
