@@ -14,8 +14,8 @@ from tests.system.clients import Askers, Writers
 from tests.system.traffic import Load, ask, gone, log_in_again, until_answered
 
 PATIENCE_SECONDS = 18.0
-"""Within which every request is answered while a database is frozen: five seconds for a statement, for its cancellation,
-and for a connection each."""
+"""Within which every request is answered while a database is frozen: five seconds for a statement, five for its
+cancellation and five for a connection, and a little."""
 POOL = 10
 
 
