@@ -1,6 +1,7 @@
 """What the issuer of tests makes has its stated outcome at the real verifier, and its documents are taken as real."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,17 @@ def test_misuse_is_told(farseal_issuer: Issuer) -> None:
         farseal_issuer.activate("unknown")
     with pytest.raises(ValueError, match="signs: activate another"):
         farseal_issuer.retire(farseal_issuer.signer)
+
+
+def test_what_is_refused_changes_nothing(farseal_issuer: Issuer) -> None:
+    for kid, error in ((farseal_issuer.signer, ValueError), ("unknown", LookupError)):
+        with pytest.raises(error):
+            farseal_issuer.withdraw(kid)
+    farseal_issuer.publish()
+    published = json.loads((farseal_issuer.directory / "jwks.json").read_bytes())
+    assert published["farseal"]["revoked"] == []
+    with pytest.raises(LookupError, match="publishes no key"):
+        farseal_issuer.mint(ORDERS, kid="unknown")
 
 
 def test_the_readme_is_true(pytester: pytest.Pytester) -> None:

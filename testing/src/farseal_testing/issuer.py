@@ -102,11 +102,12 @@ class Issuer:
             audience: whom it is for.
             scope: separated by one space, as in the token.
             lifetime: seconds until ``exp``, counted from now; a token with a negative one expired so long ago.
-            kid: of the key that signs; the one that is active when not given. One that was retired signs as well.
+            kid: of the key that signs; the one that is active when not given; any that is published.
             header: members of the header to change; one given as None is left out.
             claims: to change or to add; one given as None is left out. ``sub``, ``client_id``, ``roles``, say.
         """
         kid = self.signer if kid is None else kid
+        self._known(kid)
         moment = self._now()
         sid = claims.get("sid") or f"session-{len(self._entries) + 1}"
         said = {
@@ -160,16 +161,14 @@ class Issuer:
             LookupError: it is not published.
             ValueError: it signs.
         """
-        self._known(kid)
-        if kid == self.signer:
-            raise ValueError(f"{kid} signs: activate another key first")
-        del self._keys[kid]
+        self._leave(kid)
         self.publish()
 
     def withdraw(self, kid: str) -> None:
         """Withdraw a key as in an emergency: its tokens are refused, as of a key that was withdrawn."""
+        self._leave(kid)
         self._withdrawn.append(kid)
-        self.retire(kid)
+        self.publish()
 
     def rotate(self) -> str:
         """Announce a key and let it sign at once; give its kid. A verifier that had no time to look misses it."""
@@ -229,6 +228,12 @@ class Issuer:
     def trust(self, audience: str) -> TrustSettings:
         """Give the same as settings, for ``farseal.web.setup``."""
         return TrustSettings.from_environ(self.settings(audience))
+
+    def _leave(self, kid: str) -> None:
+        self._known(kid)
+        if kid == self.signer:
+            raise ValueError(f"{kid} signs: activate another key first")
+        del self._keys[kid]
 
     def _known(self, kid: str) -> None:
         if kid not in self._keys:
