@@ -6,7 +6,8 @@ from typing import Final
 
 from demo.services import Addresses
 
-SEED: Final = Path(__file__).with_name("seed.yaml")
+SEED: Final = Path(__file__).parent.parent / "deploy" / "seed" / "manifest.yaml"
+"""The one that a new installation in containers begins with as well."""
 PASSWORDS: Final[Mapping[str, str]] = {
     "alice": "wonderland-9",
     "bob": "builder-9",
@@ -19,7 +20,5 @@ CLIENT: Final = "nightly"
 
 
 def manifest_text(addresses: Addresses) -> str:
-    """Give the seed with the audiences of this demo; the file itself says those of the default ports."""
-    text = SEED.read_text()
-    default = Addresses(9000)
-    return text.replace(default.notes, addresses.notes).replace(default.reports, addresses.reports)
+    """Give the seed with the audiences of this demo in the places of NOTES and REPORTS."""
+    return SEED.read_text().replace("NOTES", addresses.notes).replace("REPORTS", addresses.reports)
