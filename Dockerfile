@@ -13,36 +13,33 @@ LABEL org.opencontainers.image.vendor="Farseal"
 WORKDIR /build
 COPY requirements/build.txt requirements/
 RUN python3 -m venv /opt/builder \
+ && python3 -m venv --without-pip /opt/farseal \
  && pip install --quiet --require-hashes -r requirements/build.txt
 COPY shared shared
 RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels ./shared
 
 FROM build AS library-environment
 COPY requirements/farseal.txt requirements/
-RUN python3 -m venv --without-pip /opt/farseal \
- && pip --python /opt/farseal/bin/python install --quiet --require-hashes -r requirements/farseal.txt \
+RUN pip --python /opt/farseal/bin/python install --quiet --require-hashes -r requirements/farseal.txt \
  && pip --python /opt/farseal/bin/python install --quiet --no-deps --no-index --compile wheels/*.whl
 
 FROM build AS auth-server-environment
 COPY requirements/auth-server.txt requirements/
-RUN python3 -m venv --without-pip /opt/farseal \
- && pip --python /opt/farseal/bin/python install --quiet --require-hashes -r requirements/auth-server.txt
+RUN pip --python /opt/farseal/bin/python install --quiet --require-hashes -r requirements/auth-server.txt
 COPY auth_server auth_server
 RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels ./auth_server \
  && pip --python /opt/farseal/bin/python install --quiet --no-deps --no-index --compile wheels/*.whl
 
 FROM build AS resource-a-environment
 COPY requirements/resource-a.txt requirements/
-RUN python3 -m venv --without-pip /opt/farseal \
- && pip --python /opt/farseal/bin/python install --quiet --require-hashes -r requirements/resource-a.txt
+RUN pip --python /opt/farseal/bin/python install --quiet --require-hashes -r requirements/resource-a.txt
 COPY resource_a resource_a
 RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels ./resource_a \
  && pip --python /opt/farseal/bin/python install --quiet --no-deps --no-index --compile wheels/*.whl
 
 FROM build AS resource-b-environment
 COPY requirements/resource-b.txt requirements/
-RUN python3 -m venv --without-pip /opt/farseal \
- && pip --python /opt/farseal/bin/python install --quiet --require-hashes -r requirements/resource-b.txt
+RUN pip --python /opt/farseal/bin/python install --quiet --require-hashes -r requirements/resource-b.txt
 COPY resource_b resource_b
 RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels ./resource_b \
  && pip --python /opt/farseal/bin/python install --quiet --no-deps --no-index --compile wheels/*.whl

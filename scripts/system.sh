@@ -15,13 +15,13 @@ here() { # what the engine has that could be ours: containers, networks, volumes
   docker volume ls --format 'volume {{.Name}}'
   docker images --format 'image {{.Repository}}:{{.Tag}}' | grep -v '<none>' | grep -vE '^image farseal/[a-z-]+:dev$' || true
 }
-before=$(here | sort)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+here | sort >"$work/before"
 
 say "building the images"
 if [ ! -d .secrets ]; then
-  FARSEAL_SECRETS=$(mktemp -d)
-  export FARSEAL_SECRETS
-  trap 'rm -rf "$FARSEAL_SECRETS"' EXIT
+  export FARSEAL_SECRETS="$work/secrets"
   sh scripts/secrets.sh "$FARSEAL_SECRETS" 2>/dev/null
 fi
 if ! told=$(FARSEAL_TAG=dev sh scripts/compose.sh build 2>&1); then
@@ -35,7 +35,7 @@ FARSEAL_SYSTEM=1 FARSEAL_TAG=dev $python -m pytest -n "${WORKERS:-3}" --dist loa
 
 $python -m farseal_testing.leftovers
 docker image prune --force --filter label=org.opencontainers.image.vendor=Farseal >/dev/null
-left=$(here | sort | { printf '%s\n' "$before" >"${TMPDIR:-/tmp}/farseal-before.$$"; comm -13 "${TMPDIR:-/tmp}/farseal-before.$$" -; rm -f "${TMPDIR:-/tmp}/farseal-before.$$"; })
+left=$(here | sort | comm -13 "$work/before" -)
 if [ -n "$left" ]; then
   say "left behind:"
   printf '%s\n' "$left" >&2

@@ -8,8 +8,8 @@ say() { printf 'farseal: %s\n' "$*" >&2; }
 compose() { sh scripts/compose.sh "$@"; }
 
 compose config >/dev/null
-for image in debian:trixie-slim python:3.13-slim postgres:18 nginx:stable; do
-  [ "$image" = debian:trixie-slim ] || docker image inspect "$image" >/dev/null 2>&1 || missing="${missing:-} $image"
+for image in python:3.13-slim postgres:18 nginx:stable; do
+  docker image inspect "$image" >/dev/null 2>&1 || missing="${missing:-} $image"
 done
 if [ -n "${missing:-}" ]; then say "not here yet:$missing. They are pulled; where no registry can be reached: make base-images"; fi
 
