@@ -22,7 +22,7 @@ from demo.stack import READY_SECONDS, RESOURCES, StackError
 from demo.tour.program import tour
 from farseal_testing import leftovers
 from farseal_testing.commands import CommandError, Result
-from farseal_testing.compose import OPS_PORTS, ComposeError, Project
+from farseal_testing.compose import FETCH, ComposeError, Project, operations_url
 from farseal_testing.container_issuer import ContainerIssuer
 from farseal_testing.packets import addresses
 
@@ -41,10 +41,6 @@ for name in ("/proc/net/tcp", "/proc/net/tcp6"):
             address = line.split()[2].split(":")[0][-8:]  # the IPv4 address, also of one that is mapped into IPv6
             found += ".".join(str(byte) for byte in reversed(bytes.fromhex(address))) in wanted
 print(found)
-"""
-ASK: Final = """
-import sys, urllib.request
-print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())
 """
 
 
@@ -77,16 +73,17 @@ class Containers:
         await self.project.stop(name)
 
     async def launch(self, name: str) -> None:
-        """Start them again."""
+        """Start them again. They may have other addresses then."""
         await self.project.start(name)
+        self._issuing.clear()
 
     async def ready(self, names: Iterable[str]) -> None:
         """Wait until every container of these says that it is ready, more often than the engine asks it."""
         for name in names:
-            url = f"http://127.0.0.1:{OPS_PORTS[name]}/readyz"
+            url = operations_url(name, "/readyz")
             deadline = asyncio.get_running_loop().time() + READY_SECONDS
             for index in range(len(await self.project.containers(name))):
-                while (told := await self.project.python(name, ASK, url, index=index + 1, check=False)).status != 0:
+                while (told := await self.project.python(name, FETCH, url, index=index + 1, check=False)).status != 0:
                     if asyncio.get_running_loop().time() >= deadline:
                         raise StackError(f"{name} does not get ready: {told.err[-500:]}")
                     await asyncio.sleep(0.05)
@@ -101,10 +98,7 @@ class Containers:
 
     async def operations_page(self, name: str, path: str) -> str:
         """Give a page of the ops port, asked for inside: it is not published."""
-        url = f"http://127.0.0.1:{OPS_PORTS[name]}{path}"
-        count = len(await self.project.containers(name))
-        pages = [await self.project.python(name, ASK, url, index=index + 1) for index in range(count)]
-        return "".join(page.out for page in pages)
+        return await self.project.operations_page(name, path)
 
     async def client_secret(self, client: str) -> str:
         """Give the secret of a client, which is made when it is first asked for."""

@@ -6,7 +6,7 @@ import time
 
 import pytest_asyncio
 
-from farseal_testing.compose import FETCH, Project
+from farseal_testing.compose import DOCUMENTS, Project
 from farseal_testing.issuer import claims_of
 from tests.system.conftest import ROOT
 from tests.system.traffic import ask, log_in_again, until_answered
@@ -14,7 +14,6 @@ from tests.system.traffic import ask, log_in_again, until_answered
 STALE, REFUSE = 75, 90
 STATUS_STALE, STATUS_REFUSE = 120, 121
 """Unchanged documents are written again each minute: more than that. Of lists it is the least that is allowed."""
-PUBLISHED = "/var/lib/farseal/published/documents"
 
 OVERLAY = f"""
 services:
@@ -44,19 +43,19 @@ async def project(tmp_path_factory):
 
 async def moments(project: Project) -> tuple[float, float]:
     """When the keys were published last, and when the status list was issued (seconds since the epoch)."""
-    written = (await project.exec("keys", "stat", "-c", "%Y", f"{PUBLISHED}/jwks.json")).out
-    document = (await project.exec("keys", "sh", "-c", f"cat {PUBLISHED}/status/*.jwt")).out
+    written = (await project.exec("keys", "stat", "-c", "%Y", f"{DOCUMENTS}/jwks.json")).out
+    document = (await project.exec("keys", "sh", "-c", f"cat {DOCUMENTS}/status/*.jwt")).out
     return float(written), float(claims_of(document)["iat"])
 
 
 async def warned(project: Project) -> bool:
     """Whether resource_a says that its documents are stale."""
-    page = json.loads((await project.python("resource_a", FETCH, "http://127.0.0.1:9101/trust")).out)
+    page = json.loads(await project.operations_page("resource_a", "/trust"))
     return bool(page["issuers"][0]["judgement"] != "fresh")
 
 
 async def test_limits_act_at_their_ages_and_end_without_a_restart(project: Project, held) -> None:
-    token = (await log_in_again(project))[0]["access_token"]
+    token = (await log_in_again(project))[0].access
     for server in ("resource_a", "resource_b"):
         await until_answered(project, server, token)
     await project.kill("auth_server")

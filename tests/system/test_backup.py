@@ -1,16 +1,15 @@
 """Everything is lost but the backup and the secrets, and comes back by the lines of docs/deployment.md."""
 
-import json
 import re
 import time
 
-from demo.sessions import Pair, log_in, log_out, refresh
+from demo.sessions import Pair, log_out, refresh
 from demo.wire import Wire
 from farseal_testing.commands import run
 from farseal_testing.compose import Project
 from farseal_testing.container_issuer import ContainerIssuer
 from tests.system.conftest import ROOT
-from tests.system.traffic import SERVERS, ask, until_answered
+from tests.system.traffic import SERVERS, ask, log_in, until_answered
 
 PAGE = (ROOT / "docs" / "deployment.md").read_text()
 BLOCKS = dict(re.findall(r"^```sh\n# (backup|restore)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
@@ -22,23 +21,14 @@ async def typed(project: Project, block: str, backup) -> None:
     await run("sh", "-eu", "-c", BLOCKS[block], environment=environment, directory=ROOT, seconds=240)
 
 
-async def pair_of(project: Project, person: str) -> Pair:
-    with Wire(project.url("auth_server")) as wire:
-        got = await log_in(wire, person, password=project.password(person))
-    assert isinstance(got, Pair), got
-    return got
-
-
 async def test_an_installation_comes_back_from_its_backup(project: Project, tmp_path, held) -> None:
     issuer = ContainerIssuer(project)
-    living, ended = await pair_of(project, "alice"), await pair_of(project, "bob")
+    living, ended = await log_in(project, "alice"), await log_in(project, "bob")
     with Wire(project.url("auth_server")) as wire:
         assert await log_out(wire, ended.access) == "204"
     status, note = await ask(project, "resource_a", living.access, "/notes", method="POST", json={"title": "kept"})
     assert status == 201
-    before = json.loads(
-        (await project.exec("auth_server", "cat", "/var/lib/farseal/published/documents/jwks.json")).out
-    )
+    before = await issuer.document("jwks.json")
     kids = await issuer.kids()
     await typed(project, "backup", tmp_path)
 

@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from demo.sessions import Pair, log_in, log_out, refresh
+from demo.sessions import Pair, log_out, refresh
 from demo.wire import Wire
 from farseal_testing.compose import Project
 from farseal_testing.container_issuer import ContainerIssuer
 from tests.system.clients import Askers, Writers
-from tests.system.traffic import Load, ask, gone, log_in_again, until_answered
+from tests.system.traffic import Load, ask, gone, log_in, log_in_again, until_answered
 
 PATIENCE_SECONDS = 18.0
 """Within which every request is answered while a database is frozen: five seconds for a statement, five for its
@@ -19,17 +19,10 @@ cancellation and five for a connection, and a little."""
 POOL = 10
 
 
-async def pair_of(project: Project, person: str) -> Pair:
-    with Wire(project.url("auth_server")) as wire:
-        got = await log_in(wire, person, password=project.password(person))
-    assert isinstance(got, Pair), got
-    return got
-
-
 @pytest.mark.parametrize("how", ["pause", "kill"])
 async def test_the_auth_servers_database_fails_in_the_middle_of_issuing(project: Project, how: str, held) -> None:
     secret = await ContainerIssuer(project).secret_of("nightly")
-    living, ended = await pair_of(project, "alice"), await pair_of(project, "bob")
+    living, ended = await log_in(project, "alice"), await log_in(project, "bob")
     await until_answered(project, "resource_a", living.access)
     async with Load(project, living.access) as load, Askers(project, secret) as askers:
         await load.flows()
@@ -70,7 +63,7 @@ async def everyone_at_once(project: Project, secret: str) -> None:
 
 @pytest.mark.parametrize("how", ["pause", "kill"])
 async def test_the_notes_database_fails_between_numbered_writes(project: Project, how: str, held) -> None:
-    token = (await log_in_again(project))[0]["access_token"]
+    token = (await log_in_again(project))[0].access
     await until_answered(project, "resource_a", token)
     async with Writers(project, token) as writers:
         await writers.wrote(20)

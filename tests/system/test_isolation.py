@@ -8,7 +8,6 @@ import pytest
 from demo.containers import Containers
 from demo.screen import Screen
 from demo.tour.program import tour
-from farseal_testing.commands import run
 from farseal_testing.compose import Project
 from farseal_testing.packets import PacketCount, addresses, can_count
 
@@ -74,16 +73,11 @@ async def test_the_networks_are_those_that_are_stated(project: Project, held) ->
         found[service] = {name.removeprefix(f"{project.name}_") for name in one["NetworkSettings"]["Networks"]}
     assert found == NETWORKS
     for network in set().union(*NETWORKS.values()):
-        assert await is_internal(project, network) is (network != "edge"), network
+        assert (await project.network(network))["Internal"] is (network != "edge"), network
     for resource in RESOURCES:
         for other in ISSUING:
             assert not found[resource] & found[other], (resource, other)
     held("no resource server shares a network with what issues", f"{len(found)} services, 5 networks, 4 internal")
-
-
-async def is_internal(project: Project, network: str) -> bool:
-    told = await run("docker", "network", "inspect", "-f", "{{.Internal}}", f"{project.name}_{network}")
-    return told.out.strip() == "true"
 
 
 @pytest.mark.parametrize(("service", "neighbour"), [("resource_a", ("notes_db", 5432)), ("resource_b", ("keys", 8080))])
@@ -106,10 +100,8 @@ async def test_the_published_ports_are_not_found_at_the_hosts_own_addresses(proj
         bindings = (await project.inspect(container))["NetworkSettings"]["Ports"] or {}
         assert {one["HostIp"] for bound in bindings.values() for one in bound or ()} <= {"127.0.0.1"}
     for network, service in (("services", "resource_a"), ("static", "resource_b")):
-        shown = "{{range .IPAM.Config}}{{.Gateway}}{{end}}"
-        told = await run("docker", "network", "inspect", "-f", shown, f"{project.name}_{network}")
-        gateway = told.out.strip()
-        if gateway:
+        (config,) = (await project.network(network))["IPAM"]["Config"]
+        if gateway := config.get("Gateway"):
             answers = await probe(project, service, [gateway], project.ports.all)
             assert "connected" not in answers.values(), answers
 

@@ -31,7 +31,7 @@ async def roll(project: Project, service: str) -> None:
 
 
 async def test_restarting_what_has_two_replicas_fails_nobody(project: Project, held) -> None:
-    token = (await log_in(project))["access_token"]
+    token = (await log_in(project)).access
     for server in SERVERS:
         await until_answered(project, server, token)
     secret = await ContainerIssuer(project).secret_of("nightly")
@@ -58,7 +58,7 @@ async def test_restarting_what_has_two_replicas_fails_nobody(project: Project, h
 
 @pytest.mark.parametrize("gateway", ["auth_gateway", "resource_gateway"])
 async def test_a_gateway_that_reads_its_configuration_anew_drops_nothing(project: Project, gateway: str, held) -> None:
-    token = (await log_in(project))["access_token"]
+    token = (await log_in(project)).access
     async with Load(project, token) as load:
         await load.flows()
         for replica in await project.containers(gateway):
@@ -73,7 +73,7 @@ async def test_a_gateway_that_reads_its_configuration_anew_drops_nothing(project
 async def test_a_database_that_restarts_is_told_as_that_and_nothing_is_lost(
     project: Project, database: str, users: str, held
 ) -> None:
-    token = (await log_in(project))["access_token"]
+    token = (await log_in(project)).access
     async with Load(project, token) as load, Writers(project, token) as writers:
         await load.flows()
         began = time.monotonic()

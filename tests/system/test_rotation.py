@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from demo.traffic import Desk, keep_fetching
 from farseal_testing.commands import CommandError
-from farseal_testing.compose import Project
+from farseal_testing.compose import DOCUMENTS, Project
 from farseal_testing.container_issuer import ContainerIssuer
 from tests.system.conftest import ROOT
 from tests.system.traffic import Load
@@ -81,7 +81,7 @@ async def test_a_rotation_fails_nobody_while_replicas_are_killed(project: Projec
     await project.start("auth_server")
     await project.healthy("auth_server")
     sets = {
-        (await project.exec("auth_server", "cat", "/var/lib/farseal/published/documents/jwks.json", index=index)).out
+        (await project.exec("auth_server", "cat", f"{DOCUMENTS}/jwks.json", index=index)).out
         for index in range(1, REPLICAS + 1)
     }
     assert len(sets) == 1

@@ -12,7 +12,7 @@ ISSUING = ("auth_server", "auth_db", "keys")
 
 @pytest.mark.parametrize("how", ["stop", "kill", "pause"])
 async def test_resource_servers_go_on_without_what_issues(project: Project, how: str, held) -> None:
-    token = (await log_in(project))["access_token"]
+    token = (await log_in(project)).access
     for server in SERVERS:
         await until_answered(project, server, token)
     async with Load(project, token) as load, gone(project, how, *ISSUING):
@@ -31,7 +31,7 @@ async def test_resource_servers_go_on_without_what_issues(project: Project, how:
 @pytest.mark.parametrize("how", ["kill", "pause"])
 async def test_a_resource_server_that_restarts_meanwhile_comes_up(project: Project, how: str, held) -> None:
     """resource_a from the volume; resource_b, whose static host is gone too, from the copy on its disk."""
-    token = (await log_in(project))["access_token"]
+    token = (await log_in(project)).access
     for server in SERVERS:
         await until_answered(project, server, token)
     async with gone(project, how, *ISSUING):

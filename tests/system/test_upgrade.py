@@ -103,7 +103,7 @@ async def test_both_releases_run_side_by_side(project: Project, held) -> None:
     await project.exec("auth_previous", "sh", "-c", SEED, seconds=120)
     told = await project.exec("auth_previous", "farseal-auth", "client", "rotate-secret", "nightly", "--json")
     secret = secret_in(told.out)
-    before = (await log_in(project))["access_token"]
+    before = (await log_in(project)).access
     for server in SERVERS:
         await until_answered(project, server, before)
     counts: dict[str, Counter[str]] = {}
@@ -117,13 +117,13 @@ async def test_both_releases_run_side_by_side(project: Project, held) -> None:
         await project.run("up", "-d", "--no-deps", "auth_server", seconds=60)
         await project.healthy("auth_server")
         await askers.saw("200", least=askers.of("200") + 40)
-        during = (await log_in(project))["access_token"]
+        during = (await log_in(project)).access
         counts["side by side"] = Counter(askers.answers)
 
         await project.stop("auth_previous")
         await askers.saw("200", least=askers.of("200") + 20)
         await load.flows(least=100)
-    after = (await log_in(project))["access_token"]
+    after = (await log_in(project)).access
     issuer = ContainerIssuer(project)
     minted = await issuer.mint("alice", project.url("resource_a"), project.url("resource_b"))
     for token in (before, during, after, minted):

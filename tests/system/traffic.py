@@ -9,7 +9,10 @@ from typing import Any, Self
 
 import aiohttp
 
+from demo import sessions
+from demo.sessions import Pair
 from demo.traffic import GOOD, Shelf, keep_asking
+from demo.wire import Wire, WireError
 from farseal_testing.compose import Project
 
 PATHS = {"resource_a": "/notes?limit=1", "resource_b": "/reports/mine"}
@@ -137,23 +140,26 @@ async def until_answered(
         raise AssertionError(f"{server} does not answer {status} within {seconds:.0f} s but {seen}") from None
 
 
-async def log_in(project: Project, person: str = "alice") -> dict[str, Any]:
-    """Log in through the gateway; give what the auth server answered.
+class LoginError(Exception):
+    """The auth server refused, and said how."""
+
+
+async def log_in(project: Project, person: str = "alice") -> Pair:
+    """Log in through the gateway.
 
     Raises:
-        aiohttp.ClientError: it did not answer with 200.
+        WireError: no answer came.
+        LoginError: it was none with tokens.
     """
-    timeout = aiohttp.ClientTimeout(total=15)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        basic = aiohttp.encode_basic_auth(person, project.password(person))
-        url = f"{project.url('auth_server')}/api/tokens"
-        async with session.post(url, headers={"Authorization": basic}, raise_for_status=True) as response:
-            found: dict[str, Any] = await response.json()
-            return found
+    with Wire(project.url("auth_server"), patience=15) as wire:
+        got = await sessions.log_in(wire, person, password=project.password(person))
+    if isinstance(got, str):
+        raise LoginError(got)
+    return got
 
 
-async def log_in_again(project: Project, *, seconds: float = 30.0) -> tuple[dict[str, Any], float]:
-    """Log in as soon as that works again; give the answer and the seconds until it did."""
+async def log_in_again(project: Project, *, seconds: float = 30.0) -> tuple[Pair, float]:
+    """Log in as soon as that works again; give the pair and the seconds until it did."""
     began = time.monotonic()
     error: Exception | None = None
     try:
@@ -161,7 +167,7 @@ async def log_in_again(project: Project, *, seconds: float = 30.0) -> tuple[dict
             while True:
                 try:
                     return await log_in(project), time.monotonic() - began
-                except (aiohttp.ClientError, TimeoutError) as failed:
+                except (WireError, LoginError) as failed:
                     error = failed
                     await asyncio.sleep(0.1)
     except TimeoutError:

@@ -31,6 +31,8 @@ FETCH: Final = (
     "import sys, urllib.request; sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
 )
 IMAGES_USER: Final = 10001
+DOCUMENTS: Final = "/var/lib/farseal/published/documents"
+"""Where the published documents are, in every container that has their volume."""
 KEPT: Final = ("PATH", "HOME", "LANG", "XDG_CONFIG_HOME", "TMPDIR")
 POLL_SECONDS: Final = 0.1
 
@@ -82,6 +84,11 @@ class Ports:
     def all(self) -> tuple[int, int, int]:
         """All of them, in their order."""
         return self.auth, self.notes, self.reports
+
+
+def operations_url(service: str, path: str) -> str:
+    """Give the address of a page of the ops port, as it is inside a container of the service."""
+    return f"http://127.0.0.1:{OPS_PORTS[service]}{path}"
 
 
 class Project:
@@ -226,6 +233,11 @@ class Project:
         found: list[dict[str, Any]] = json.loads((await run("docker", "inspect", container)).out)
         return found[0]
 
+    async def network(self, name: str) -> dict[str, Any]:
+        """Give what the engine knows of a network of the project."""
+        found: list[dict[str, Any]] = json.loads((await run("docker", "network", "inspect", self._full(name))).out)
+        return found[0]
+
     async def exec(
         self,
         service: str,
@@ -259,7 +271,11 @@ class Project:
 
     async def metrics(self, service: str) -> str:
         """Give the metrics of a service, of all of its replicas one after the other (Prometheus text format)."""
-        url = f"http://127.0.0.1:{OPS_PORTS[service]}/metrics"
+        return await self.operations_page(service, "/metrics")
+
+    async def operations_page(self, service: str, path: str) -> str:
+        """Give a page of a service's ops port, ``/trust`` say, of all of its replicas one after the other."""
+        url = operations_url(service, path)
         count = len(await self.containers(service))
         told = [await self.python(service, FETCH, url, index=index + 1) for index in range(count)]
         return "".join(one.out for one in told)
@@ -306,12 +322,12 @@ class Project:
     async def disconnect(self, network: str, service: str) -> None:
         """Pull a service's cable: its containers leave a network of the project."""
         for container in await self.containers(service):
-            await run("docker", "network", "disconnect", f"{self.name}_{network}", container)
+            await run("docker", "network", "disconnect", self._full(network), container)
 
     async def connect(self, network: str, service: str) -> None:
         """Plug it in again, under the service's name."""
         for container in await self.containers(service):
-            await run("docker", "network", "connect", "--alias", service, f"{self.name}_{network}", container)
+            await run("docker", "network", "connect", "--alias", service, self._full(network), container)
 
     async def healthy(self, *services: str, seconds: float = 60.0) -> None:
         """Wait until services are healthy, all when none is named; a one-shot when it has ended with 0.
@@ -341,6 +357,9 @@ class Project:
     def password(self, person: str) -> str:
         """Give the password of one of the people that the project begins with: alice, bob, carol."""
         return (self.secrets / f"{person}_password").read_text()
+
+    def _full(self, network: str) -> str:
+        return f"{self.name}_{network}"
 
     async def _each(self, verb: str, services: Iterable[str], *, stopped: bool = False) -> None:
         for service in services:

@@ -13,7 +13,7 @@ import json
 import re
 from typing import Any, Final
 
-from farseal_testing.compose import ComposeError, Project
+from farseal_testing.compose import DOCUMENTS, ComposeError, Project
 from farseal_testing.issuer import Forgery, claims_of, forged, session_of
 
 TOKEN: Final = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+\b")
@@ -64,8 +64,7 @@ class ContainerIssuer:
 
     async def document(self, name: str) -> Any:
         """Read a published JSON document, as it is in the volume."""
-        path = f"/var/lib/farseal/published/documents/{name}"
-        return json.loads((await self.project.exec("auth_server", "cat", path)).out)
+        return json.loads((await self.project.exec("auth_server", "cat", f"{DOCUMENTS}/{name}")).out)
 
     async def kids(self) -> list[str]:
         """Give the kids that are published."""

@@ -66,8 +66,8 @@ class PacketCount:
 
     async def subnet(self, network: str) -> str:
         """Give the addresses of a network of the project, in CIDR notation."""
-        shown = "{{range .IPAM.Config}}{{.Subnet}}{{end}}"
-        return (await run("docker", "network", "inspect", "-f", shown, f"{self._project.name}_{network}")).out.strip()
+        (config,) = (await self._project.network(network))["IPAM"]["Config"]
+        return str(config["Subnet"])
 
     async def _remove(self) -> None:
         while self._rules:
