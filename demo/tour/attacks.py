@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from demo.services import LEEWAY_SECONDS, POLL_SECONDS
-from demo.tour.stage import Answer, Stage, StageError, token_payload
+from demo.tour.stage import Answer, Stage, StageError
 from demo.tour.verdict import Verdict, faults_of
 from farseal.clock import now
 from farseal_testing import forge
-from farseal_testing.issuer import Forgery, forged
+from farseal_testing.forge import Forgery, forged
+from farseal_testing.issuer import claims_of
 
 NUMBER: Final = 7
 TITLE: Final = "Attacks"
@@ -137,7 +138,7 @@ async def mint_short_lived(stage: Stage) -> str:
 
 async def outlive(token: str) -> None:
     """Wait until a token is dead: at exp + leeway."""
-    await asyncio.sleep(token_payload(token)["exp"] + LEEWAY_SECONDS - now())
+    await asyncio.sleep(claims_of(token)["exp"] + LEEWAY_SECONDS - now())
 
 
 async def present(stage: Stage, token: str, *, reports: bool = False) -> Answer:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from demo.tour.stage import Stage, token_payload
+from demo.tour.stage import Stage
 from demo.tour.verdict import Verdict, faults_of
+from farseal_testing.issuer import claims_of
 
 NUMBER: Final = 1
 TITLE: Final = "One token"
@@ -27,7 +28,7 @@ async def play(stage: Stage) -> Figures:
     """Log in, write a note at resource_a, list it, ask resource_b for a report. Keeps the token for the other acts."""
     before = await stage.issuer_requests()
     stage.token = await stage.login("alice")
-    claims = token_payload(stage.token)
+    claims = claims_of(stage.token)
     audience = claims["aud"]
     notes = f"{stage.addresses.notes}/notes"
     new = {"title": "A note of the tour", "body": "Written with the one token."}

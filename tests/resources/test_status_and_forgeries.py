@@ -5,7 +5,8 @@ import uuid
 
 import pytest
 
-from farseal_testing.issuer import Forgery, Issuer
+from farseal_testing.forge import Forgery
+from farseal_testing.issuer import Issuer
 from tests.resources.stack import Service, notes_service, reports_service
 from tests.support.tokens import NOTES, REPORTS
 

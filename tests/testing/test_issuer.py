@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from aiohttp import web
 
 from farseal.settings import TrustSettings
 from farseal.web import requires, setup
-from farseal_testing.issuer import Forgery, Issuer, session_of
+from farseal_testing.forge import Forgery
+from farseal_testing.issuer import Issuer, session_of
 
 ORDERS = "https://orders.example"
 ROOT = Path(__file__).parents[2]
@@ -153,6 +156,15 @@ def test_what_is_refused_changes_nothing(farseal_issuer: Issuer) -> None:
     assert published["farseal"]["revoked"] == []
     with pytest.raises(LookupError, match="publishes no key"):
         farseal_issuer.mint(ORDERS, kid="unknown")
+
+
+def test_the_plugin_imports_nothing_that_a_project_may_measure() -> None:
+    """It is loaded before coverage begins: whatever it imports would count as never run."""
+    program = (
+        "import sys, farseal_testing.plugin; print([name for name in sys.modules if name.split('.')[0] == 'farseal'])"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_readme_is_true(pytester: pytest.Pytester) -> None:

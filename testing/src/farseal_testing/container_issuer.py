@@ -14,7 +14,8 @@ import re
 from typing import Any, Final
 
 from farseal_testing.compose import DOCUMENTS, ComposeError, Project
-from farseal_testing.issuer import Forgery, claims_of, forged, session_of
+from farseal_testing.forge import Forgery, forged
+from farseal_testing.issuer import claims_of, session_of
 
 TOKEN: Final = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+\b")
 PATIENCE_SECONDS: Final = 30.0

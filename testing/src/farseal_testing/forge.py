@@ -1,14 +1,41 @@
 """What an attacker can make without the private key, out of an honest token and the published keys."""
 
-import base64
 import hmac
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from farseal_testing.mint import b64, compact_json, jwk, unb64
+
+
+class Forgery(StrEnum):
+    """What can be made of an honest token and the published keys, without the private one."""
+
+    ALG_NONE = "alg none"
+    HS256 = "HS256 keyed with the public key"
+    TYPE = "typ JWT"
+    CRITICAL = "unknown crit"
+    EMBEDDED_KEY = "key embedded in the token"
+    ALTERED = "claims altered"
+    STOLEN_KID = "signed by another key under the same kid"
+    UNKNOWN_KEY = "signed by a key that nobody publishes"
+
+    @property
+    def code(self) -> str:
+        """The ``code`` of the refusal, which is always 401."""
+        return {
+            Forgery.ALG_NONE: "algorithm_refused",
+            Forgery.HS256: "algorithm_refused",
+            Forgery.TYPE: "type_refused",
+            Forgery.CRITICAL: "critical_refused",
+            Forgery.UNKNOWN_KEY: "key_unknown",
+        }.get(self, "signature_invalid")
+
 
 Sign = Callable[[bytes], bytes]
 """The signing input to a signature."""
@@ -16,23 +43,13 @@ Sign = Callable[[bytes], bytes]
 
 def encode(value: Mapping[str, Any]) -> str:
     """Spell one part of a token."""
-    return to_text(json.dumps(value, separators=(",", ":")).encode())
+    return b64(compact_json(value))
 
 
 def decode(part: str) -> dict[str, Any]:
     """Read one part of a token."""
-    value: dict[str, Any] = json.loads(to_bytes(part))
+    value: dict[str, Any] = json.loads(unb64(part))
     return value
-
-
-def to_text(data: bytes) -> str:
-    """Base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def to_bytes(text: str) -> bytes:
-    """Undo it."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def altered(token: str, *, header: Mapping[str, Any] | None = None, claims: Mapping[str, Any] | None = None) -> str:
@@ -49,7 +66,7 @@ def resigned(token: str, sign: Sign, *, header: Mapping[str, Any]) -> str:
     """Change header members of an honest token and sign it anew, with whatever ``sign`` can do."""
     head, payload, _ = token.split(".")
     head = encode({**decode(head), **header})
-    return f"{head}.{payload}.{to_text(sign(f'{head}.{payload}'.encode()))}"
+    return f"{head}.{payload}.{b64(sign(f'{head}.{payload}'.encode()))}"
 
 
 def unsigned(_: bytes) -> bytes:
@@ -57,9 +74,9 @@ def unsigned(_: bytes) -> bytes:
     return b""
 
 
-def with_public_key_as_secret(jwk: Mapping[str, str]) -> Sign:
+def with_public_key_as_secret(public: Mapping[str, str]) -> Sign:
     """HMAC keyed with the text of the public key, which everybody has (algorithm confusion)."""
-    numbers = rsa.RSAPublicNumbers(int.from_bytes(to_bytes(jwk["e"]), "big"), int.from_bytes(to_bytes(jwk["n"]), "big"))
+    numbers = rsa.RSAPublicNumbers(int.from_bytes(unb64(public["e"]), "big"), int.from_bytes(unb64(public["n"]), "big"))
     pem = numbers.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return lambda data: hmac.digest(pem, data, "sha256")
 
@@ -70,16 +87,9 @@ class OwnKey:
     def __init__(self) -> None:
         self._key = rsa.generate_private_key(65537, 2048)
 
-    def jwk(self, kid: str) -> dict[str, str]:
+    def jwk(self, kid: str) -> dict[str, Any]:
         """Give the public half, as a token would carry it in ``jwk``."""
-        numbers = self._key.public_key().public_numbers()
-        return {
-            "kty": "RSA",
-            "kid": kid,
-            "alg": "RS256",
-            "n": to_text(numbers.n.to_bytes(256, "big")),
-            "e": to_text(numbers.e.to_bytes(3, "big")),
-        }
+        return jwk(self._key, kid)
 
     def sign(self, data: bytes) -> bytes:
         """Sign as RS256."""
@@ -89,3 +99,31 @@ class OwnKey:
 def random_kid() -> str:
     """Give a kid nobody publishes, of the length of a thumbprint."""
     return secrets.token_urlsafe(32)
+
+
+def forged(forgery: Forgery, token: str, jwks: dict[str, Any]) -> str:
+    """Make of an honest token and the published keys what somebody can make who has not the private one.
+
+    Raises:
+        LookupError: the key of the token is not published.
+    """
+    kid = decode(token.split(".", 1)[0])["kid"]
+    published = {key["kid"]: key for key in jwks["keys"]}
+    own = OwnKey()
+    match forgery:
+        case Forgery.ALG_NONE:
+            return resigned(token, unsigned, header={"alg": "none"})
+        case Forgery.HS256:
+            return resigned(token, with_public_key_as_secret(published[kid]), header={"alg": "HS256"})
+        case Forgery.TYPE:
+            return altered(token, header={"typ": "JWT"})
+        case Forgery.CRITICAL:
+            return altered(token, header={"crit": ["https://example.com/unknown"]})
+        case Forgery.EMBEDDED_KEY:
+            return resigned(token, own.sign, header={"jwk": own.jwk(kid)})
+        case Forgery.ALTERED:
+            return altered(token, claims={"sub": "somebody-else", "roles": ["org_admin"]})
+        case Forgery.STOLEN_KID:
+            return resigned(token, own.sign, header={})
+        case Forgery.UNKNOWN_KEY:
+            return resigned(token, own.sign, header={"kid": random_kid()})

@@ -23,6 +23,11 @@ def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+def unb64(text: str) -> bytes:
+    """Undo it."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
 def compact_json(value: object) -> bytes:
     """JSON without white space."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
