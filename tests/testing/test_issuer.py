@@ -14,7 +14,7 @@ from aiohttp import web
 from farseal.settings import TrustSettings
 from farseal.web import requires, setup
 from farseal_testing.forge import Forgery
-from farseal_testing.issuer import Issuer, session_of
+from farseal_testing.issuer import Issuer, claims_of, session_of
 
 ORDERS = "https://orders.example"
 ROOT = Path(__file__).parents[2]
@@ -136,6 +136,39 @@ async def test_a_service_that_polls_takes_the_same_documents(farseal_issuer: Iss
         await until(answer, token, (401, "token_revoked"))
         farseal_issuer.rotate()
         await until(answer, farseal_issuer.mint(ORDERS, "orders:read"), (200, None))
+
+
+def numbers(issuer: Issuer) -> tuple[int, int]:
+    """The sequence of the key set and the version of the list, as they are published."""
+    keys = json.loads((issuer.directory / "jwks.json").read_bytes())
+    return keys["farseal"]["sequence"], claims_of((issuer.directory / "status" / "one.jwt").read_text())["farseal"][
+        "version"
+    ]
+
+
+def test_numbers_grow_with_what_they_count(farseal_issuer: Issuer) -> None:
+    """As the auth server's: a sequence that grows by itself would hide a verifier that overlooks it."""
+    token = farseal_issuer.mint(ORDERS)
+    sequence, version = numbers(farseal_issuer)
+    farseal_issuer.publish()
+    assert numbers(farseal_issuer) == (sequence, version)
+    farseal_issuer.revoke(token)
+    farseal_issuer.revoke(token)
+    assert numbers(farseal_issuer) == (sequence, version + 1)
+    farseal_issuer.announce()
+    assert numbers(farseal_issuer) == (sequence + 1, version + 1)
+
+
+async def test_another_issuer_on_the_same_directory_counts_on(tmp_path, ask) -> None:
+    """A verifier that runs meanwhile takes no lower number than it has seen."""
+    first = Issuer(tmp_path)
+    answer = await ask(first.trust(ORDERS))
+    first.announce()
+    first.revoke(first.mint(ORDERS, "orders:read"))
+    before = numbers(first)
+    second = Issuer(tmp_path)
+    assert all(now > then for now, then in zip(numbers(second), before, strict=True))
+    await until(answer, second.mint(ORDERS, "orders:read", kid=second.rotate()), (200, None))
 
 
 def test_misuse_is_told(farseal_issuer: Issuer) -> None:

@@ -37,7 +37,8 @@ class Issuer:
     """An issuer, with one key that signs and its documents published.
 
     Args:
-        directory: for the published documents; made where it is missing.
+        directory: for the published documents; made where it is missing. Where documents of this issuer are already,
+            their numbers are counted on, as by a server that starts again.
         issuer: its name, the ``iss`` of tokens. Nothing has to listen there.
         now: the clock, in whole seconds since the epoch; the process's own when not given.
     """
@@ -50,7 +51,8 @@ class Issuer:
         self._now = now
         self._keys: dict[str, rsa.RSAPrivateKey] = {}
         self._withdrawn: list[str] = []
-        self._sequence = 0
+        self._sequence, self._version = self._published()
+        self._content = ""
         self._made = 0
         self._entries: dict[str, int] = {}
         self._ended: set[int] = set()
@@ -112,7 +114,9 @@ class Issuer:
         sid = session_of(token_or_sid)
         if sid not in self._entries:
             raise LookupError(f"no token of the session {sid} was minted by this issuer")
-        self._ended.add(self._entries[sid])
+        if self._entries[sid] not in self._ended:
+            self._ended.add(self._entries[sid])
+            self._version += 1
         self._publish_list()
 
     # -- keys
@@ -158,10 +162,12 @@ class Issuer:
         return f"{self.issuer}/.well-known/status/one.jwt"
 
     def publish(self) -> None:
-        """Write all documents anew, as of this moment."""
-        self._sequence += 1
-        said = {"issuer": self.issuer, "sequence": self._sequence, "revoked": sorted(self._withdrawn)}
+        """Write all documents anew, as of this moment. The sequence grows where the key set is another one."""
         keys = [jwk(key, kid) for kid, key in sorted(self._keys.items())]
+        content = repr((keys, sorted(self._withdrawn)))
+        self._sequence += content != self._content
+        self._content = content
+        said = {"issuer": self.issuer, "sequence": self._sequence, "revoked": sorted(self._withdrawn)}
         self.directory.mkdir(parents=True, exist_ok=True)
         write(self.directory / "jwks.json", compact_json({"keys": keys, "farseal": said}))
         metadata = {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/.well-known/jwks.json"}
@@ -203,6 +209,15 @@ class Issuer:
         """Give the same as settings, for ``farseal.web.setup``."""
         return TrustSettings.from_environ(self.settings(audience))
 
+    def _published(self) -> tuple[int, int]:
+        """The sequence and the list's version that verifiers of this directory may have seen."""
+        try:
+            said = json.loads((self.directory / "jwks.json").read_bytes())["farseal"]
+            listed = claims_of((self.directory / "status" / "one.jwt").read_text())["farseal"]
+            return (said["sequence"], listed["version"] + 1) if said["issuer"] == self.issuer else (0, 1)
+        except (OSError, ValueError, LookupError, TypeError):
+            return 0, 1
+
     def _leave(self, kid: str) -> None:
         self._known(kid)
         if kid == self.signer:
@@ -236,6 +251,7 @@ class Issuer:
             "exp": issued + 86_400,
             "ttl": 1,
             "status_list": {"bits": 1, "lst": packed(bits_of(self._ended, ENTRIES))},
+            "farseal": {"version": self._version},
         }
         header = {"alg": "RS256", "typ": "statuslist+jwt", "kid": self.signer}
         document = sign(compact_json(header), compact_json(payload), self._keys[self.signer]).encode()
