@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from farseal_testing.commands import CommandError, run
+from farseal_testing.packets import remove_rules
 
 FOLDER_PREFIX: Final = "farseal-project-"
 OWNER_FILE: Final = "owner.json"
@@ -43,13 +44,13 @@ def started_at(pid: int) -> str:
 
 
 async def remove(name: str) -> int:
-    """Remove a project's containers, networks and volumes; tell how many there were.
+    """Remove a project's containers, networks, volumes and packet counters; tell how many there were.
 
     Raises:
         CommandError: something cannot be removed.
     """
     label = ("--filter", f"label=com.docker.compose.project={name}")
-    removed = 0
+    removed = await remove_rules(name)
     for listed, removal in (
         (("ps", "--all", "--quiet", "--no-trunc"), ("rm", "--force", "--volumes")),
         (("network", "ls", "--quiet", "--no-trunc"), ("network", "rm")),

@@ -1,18 +1,21 @@
 """Counts packets from some networks of a project to others, by the host's own packet filter: what no service can hide.
 
 Needs the right to set up the filter (root on the engine's host) and ``iptables``; `can_count` tells whether that is so.
-The rules only count, and are removed at the end.
+The rules only count, and are removed at the end; those of a run that was killed are left to `remove_rules`.
 """
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from farseal_testing.commands import run
-from farseal_testing.compose import Project
+
+if TYPE_CHECKING:
+    from farseal_testing.compose import Project
 
 TABLE: Final = ("iptables", "-w", "5", "-t", "raw")
 CHAIN: Final = "PREROUTING"
@@ -26,6 +29,17 @@ async def can_count() -> bool:
     return (await run(*TABLE, "-L", CHAIN, "-n", check=False)).status == 0
 
 
+async def remove_rules(project: str) -> int:
+    """Remove the rules that count for a project, by its name; tell how many there were."""
+    if not await can_count():
+        return 0
+    rules = [shlex.split(line) for line in (await run(*TABLE, "-S", CHAIN)).out.splitlines() if line.startswith("-A ")]
+    ours = [words[2:] for words in rules if project in words]
+    for words in ours:
+        await run(*TABLE, "-D", CHAIN, *words)
+    return len(ours)
+
+
 class PacketCount:
     """Counts as long as the context lasts.
 
@@ -35,7 +49,7 @@ class PacketCount:
         targets: the same.
     """
 
-    def __init__(self, project: Project, sources: Iterable[str], targets: Iterable[str]) -> None:
+    def __init__(self, project: "Project", sources: Iterable[str], targets: Iterable[str]) -> None:
         self._project = project
         self._sources = list(sources)
         self._targets = list(targets)
@@ -74,7 +88,7 @@ class PacketCount:
             await run(*TABLE, "-D", CHAIN, *self._rules.pop(), check=False)
 
 
-async def addresses(project: Project, *services: str) -> dict[str, str]:
+async def addresses(project: "Project", *services: str) -> dict[str, str]:
     """Give the IPv4 addresses of services' containers, each with ``service/network`` that it is of."""
     found: dict[str, str] = {}
     for service in services:
