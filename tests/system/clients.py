@@ -4,15 +4,14 @@ import asyncio
 import time
 from collections import Counter
 from typing import Self
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import aiohttp
 
-from demo.traffic import FORM, kind_of
+from demo.sessions import Pair, log_out, refresh
 from demo.wire import Wire, WireError
 from farseal_testing.compose import Project
-from tests.system.traffic import ask
+from tests.system.traffic import LoginError, answer, ask, log_in, request
 
 PATIENCE_SECONDS = 20.0
 
@@ -28,6 +27,8 @@ class Writers:
         self._tasks: list[asyncio.Task[None]] = []
         self.acknowledged: list[str] = []
         self.failures: Counter[str] = Counter()
+        self.unfit: set[str] = set()
+        """What answers 503 lacked."""
 
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._write(number)) for number in range(self._count)]
@@ -44,16 +45,17 @@ class Writers:
             title = f"{self._run} {writer} {number}"
             number += 1
             try:
-                status, body = await ask(
+                got = await answer(
                     self._project, "resource_a", self._token, "/notes", method="POST", json={"title": title}
                 )
             except (aiohttp.ClientError, TimeoutError) as error:
                 self.failures[type(error).__name__] += 1
             else:
-                if status == 201:
+                if got.status == 201:
                     self.acknowledged.append(title)
                 else:
-                    self.failures[f"{status} {(body or {}).get('code')}"] += 1
+                    self.failures[got.kind] += 1
+                    self.unfit |= {got.unfit} - {""}
             await asyncio.sleep(0.03)
 
     async def wrote(self, least: int, *, seconds: float = 60.0) -> None:
@@ -83,14 +85,14 @@ class Askers:
     """Clients that ask for a token again and again, each time on a connection of its own; nothing is tried again."""
 
     def __init__(self, project: Project, secret: str, *, count: int = 2) -> None:
-        self._url = project.url("auth_server")
-        self._form = urlencode(
-            {"grant_type": "client_credentials", "client_id": "nightly", "client_secret": secret}
-        ).encode()
+        self._url = f"{project.url('auth_server')}/oauth2/token"
+        self._form = {"grant_type": "client_credentials", "client_id": "nightly", "client_secret": secret}
         self._count = count
         self._tasks: list[asyncio.Task[None]] = []
         self.answers: Counter[str] = Counter()
         self.took: list[float] = []
+        self.unfit: set[str] = set()
+        """What answers 503 lacked."""
 
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._ask()) for _ in range(self._count)]
@@ -104,19 +106,16 @@ class Askers:
     async def _ask(self) -> None:
         while True:
             began = time.monotonic()
-            with Wire(self._url, patience=PATIENCE_SECONDS) as wire:
-                try:
-                    kind = kind_of(await wire.post("/oauth2/token", self._form, headers=FORM))
-                except WireError as error:
-                    kind = str(error)
+            try:
+                got = await request("POST", self._url, data=self._form, patience=PATIENCE_SECONDS)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                kind = type(error).__name__
+            else:
+                kind = got.kind
+                self.unfit |= {got.unfit} - {""}
             self.answers[kind] += 1
             self.took.append(time.monotonic() - began)
             await asyncio.sleep(0.05)
-
-    def forget(self) -> None:
-        """Count from now on."""
-        self.answers.clear()
-        self.took.clear()
 
     def of(self, status: str) -> int:
         """Answers with a status, whatever the code."""
@@ -136,3 +135,53 @@ class Askers:
         began = time.monotonic()
         await self.saw(status, least=self.of(status) + 1)
         return time.monotonic() - began
+
+
+class Visitors:
+    """Somebody who logs in again and again, and out again every second time; knows what was acknowledged."""
+
+    def __init__(self, project: Project, person: str = "carol") -> None:
+        self._project = project
+        self._person = person
+        self._task: asyncio.Task[None] | None = None
+        self.living: list[Pair] = []
+        self.ended: list[Pair] = []
+        self.failures: Counter[str] = Counter()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._visit())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _visit(self) -> None:
+        stays = True
+        while True:
+            try:
+                pair = await log_in(self._project, self._person)
+                stays = not stays
+                if stays:
+                    self.living.append(pair)
+                else:
+                    with Wire(self._project.url("auth_server"), patience=PATIENCE_SECONDS) as wire:
+                        told = await log_out(wire, pair.access)
+                    # Of one that was not acknowledged nobody knows whether it has ended.
+                    (self.ended.append(pair) if told == "204" else self.failures.update([told]))
+            except (WireError, LoginError) as error:
+                self.failures[str(error)] += 1
+            await asyncio.sleep(0.1)
+
+    async def lost(self) -> list[str]:
+        """Acknowledged sessions that are no more, and acknowledged ends of sessions that live."""
+        wrong = []
+        with Wire(self._project.url("auth_server"), patience=PATIENCE_SECONDS) as wire:
+            for number, pair in enumerate(self.living):
+                if not isinstance(got := await refresh(wire, pair.refresh), Pair):
+                    wrong.append(f"session {number} is gone: {got}")
+            for number, pair in enumerate(self.ended):
+                if isinstance(await refresh(wire, pair.refresh), Pair):
+                    wrong.append(f"session {number} was ended and lives")
+        return wrong

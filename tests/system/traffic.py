@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Self
 
 import aiohttp
@@ -107,17 +108,57 @@ def paced(every: float) -> Callable[[], float]:
     return following
 
 
-async def ask(project: Project, server: str, token: str, path: str | None = None, **request: Any) -> tuple[int, Any]:
-    """Ask a resource server once, on a connection of its own; give the status and the JSON."""
-    method = request.pop("method", "GET")
-    headers = {"Authorization": f"Bearer {token}"} | request.pop("headers", {})
-    url = project.url(server) + (path or PATHS[server])
-    timeout = aiohttp.ClientTimeout(total=15)
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request got: status, JSON, headers."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+    @property
+    def kind(self) -> str:
+        """The status, and the code of a problem or of OAuth's error."""
+        told = self.body if isinstance(self.body, dict) and self.status >= 400 else {}
+        return f"{self.status} {told.get('code', told.get('error', ''))}".strip()
+
+    @property
+    def unfit(self) -> str:
+        """What an answer 503 lacks: the time to come again, or the reason in one of our two forms; else nothing."""
+        if self.status != 503:
+            return ""
+        when = self.headers.get("Retry-After", "")
+        problem = self.headers.get("Content-Type", "").startswith("application/problem+json") and "code" in self.body
+        oauth = isinstance(self.body, dict) and "error" in self.body
+        return "" if when.isdecimal() and (problem or oauth) else f"Retry-After {when!r}, {self.body}"
+
+
+async def request(method: str, url: str, *, patience: float = 20.0, **more: Any) -> Answer:
+    """Send one request, on a connection of its own.
+
+    Raises:
+        aiohttp.ClientError: no answer came.
+        TimeoutError: none in time.
+    """
     async with (
-        aiohttp.ClientSession(timeout=timeout) as session,
-        session.request(method, url, headers=headers, **request) as response,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=patience)) as session,
+        session.request(method, url, **more) as response,
     ):
-        return response.status, await response.json(content_type=None) if await response.read() else None
+        body = await response.json(content_type=None) if await response.read() else None
+        return Answer(response.status, body, response.headers.copy())
+
+
+async def answer(project: Project, server: str, token: str, path: str | None = None, **more: Any) -> Answer:
+    """Ask a resource server once with a token; give the whole answer."""
+    method = more.pop("method", "GET")
+    headers = {"Authorization": f"Bearer {token}"} | more.pop("headers", {})
+    return await request(method, project.url(server) + (path or PATHS[server]), headers=headers, **more)
+
+
+async def ask(project: Project, server: str, token: str, path: str | None = None, **more: Any) -> tuple[int, Any]:
+    """Ask a resource server once with a token; give the status and the JSON."""
+    got = await answer(project, server, token, path, **more)
+    return got.status, got.body
 
 
 async def until_answered(
@@ -140,6 +181,15 @@ async def until_answered(
         raise AssertionError(f"{server} does not answer {status} within {seconds:.0f} s but {seen}") from None
 
 
+async def until_true(check: Callable[[], Awaitable[bool]], *, seconds: float = 60.0, every: float = 0.2) -> float:
+    """Wait until a condition holds; give the seconds that it took."""
+    began = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while not await check():  # noqa: ASYNC110 - a condition of the outside
+            await asyncio.sleep(every)
+    return time.monotonic() - began
+
+
 class LoginError(Exception):
     """The auth server refused, and said how."""
 
@@ -156,6 +206,15 @@ async def log_in(project: Project, person: str = "alice") -> Pair:
     if isinstance(got, str):
         raise LoginError(got)
     return got
+
+
+async def login_refused(project: Project) -> str | None:
+    """Try to log in; give what was said where it failed, status first."""
+    try:
+        await log_in(project)
+    except LoginError as error:
+        return str(error)
+    return None
 
 
 async def log_in_again(project: Project, *, seconds: float = 30.0) -> tuple[Pair, float]:
@@ -177,8 +236,8 @@ async def log_in_again(project: Project, *, seconds: float = 30.0) -> tuple[Pair
 @asynccontextmanager
 async def gone(project: Project, how: str, *services: str):
     """Services that are stopped, killed or paused for a while, all at once; what comes back is healthy afterwards."""
-    await getattr(project, how)(*services)
     try:
+        await getattr(project, how)(*services)
         yield
     finally:
         await (project.unpause if how == "pause" else project.start)(*services)
