@@ -38,6 +38,18 @@ SECRETS = {
     "auth_gateway": set(),
     "resource_gateway": set(),
 }
+USERS = {"auth_db": "postgres", "notes_db": "postgres"}
+COMMANDS = {
+    "auth_server": "farseal-auth",
+    "auth_db": "postgres",
+    "notes_db": "postgres",
+    "resource_a": "resource_a",
+    "resource_b": "resource_b",
+    "keys": "nginx",
+    "auth_gateway": "nginx",
+    "resource_gateway": "nginx",
+}
+SHOWN = "for process in /proc/[0-9]*; do cat $process/environ $process/cmdline 2>/dev/null | tr '\\0' '\\n'; done; true"
 WRITES = """
 for place in / /opt /etc /usr /var/lib/farseal/published
 do touch $place/planted 2>/dev/null && rm $place/planted && echo $place
@@ -68,6 +80,10 @@ async def test_a_container_has_no_more_than_it_needs(project: Project, service: 
     assert fields["NoNewPrivs"] == "1"
     written = (await project.exec(service, "sh", "-c", WRITES)).out.split()
     assert written == (["/var/lib/farseal/published"] if service == "auth_server" else [])
+    # Temporary files have a place, and it is bounded.
+    temporary = (await project.exec(service, "sh", "-c", "touch /tmp/x && rm /tmp/x && df -Pm /tmp | tail -n 1")).out
+    assert temporary.split()[0] == "tmpfs"
+    assert int(temporary.split()[1]) <= 64
     assert config["Healthcheck"]
     held(f"{service} is confined", f"uid {fields['Uid'].split()[0]}, no capability, nothing of its root can be written")
 
@@ -79,12 +95,11 @@ async def test_a_container_has_its_own_secrets_and_shows_none(project: Project, 
     assert set(found) == SECRETS[service]
     values = {file.name: file.read_text() for file in project.secrets.iterdir()}
     shown = (await run("docker", "inspect", container)).out
-    shown += (
-        await project.exec(
-            service, "sh", "-c", "tr '\\0' '\\n' < /proc/1/environ; ps aux 2>/dev/null; true", check=False
-        )
-    ).out
-    shown += await project.logs(service, tail=1000)
+    # Of every process, as the user whom it runs as: nobody else may read it, without capabilities not even root.
+    seen = (await project.exec(service, "sh", "-c", SHOWN, user=USERS.get(service))).out
+    assert "PATH=" in seen, "an environment is seen at all"
+    assert COMMANDS[service] in seen, "and the command of the service"
+    shown += seen + await project.logs(service, tail=1000)
     assert not [name for name, value in values.items() if value in shown]
 
 
