@@ -147,6 +147,8 @@ class Visitors:
         self.living: list[Pair] = []
         self.ended: list[Pair] = []
         self.failures: Counter[str] = Counter()
+        self.took: list[float] = []
+        """Seconds until each login was answered, whatever the answer."""
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._visit())
@@ -160,19 +162,30 @@ class Visitors:
     async def _visit(self) -> None:
         stays = True
         while True:
+            began = time.monotonic()
             try:
-                pair = await log_in(self._project, self._person)
+                try:
+                    pair = await log_in(self._project, self._person, patience=2 * PATIENCE_SECONDS)
+                finally:
+                    self.took.append(time.monotonic() - began)
                 stays = not stays
                 if stays:
                     self.living.append(pair)
                 else:
-                    with Wire(self._project.url("auth_server"), patience=PATIENCE_SECONDS) as wire:
+                    with Wire(self._project.url("auth_server"), patience=2 * PATIENCE_SECONDS) as wire:
                         told = await log_out(wire, pair.access)
                     # Of one that was not acknowledged nobody knows whether it has ended.
                     (self.ended.append(pair) if told == "204" else self.failures.update([told]))
             except (WireError, LoginError) as error:
                 self.failures[str(error)] += 1
             await asyncio.sleep(0.1)
+
+    async def came(self, least: int, *, seconds: float = 60.0) -> None:
+        """Wait until so many more logins were acknowledged."""
+        wanted = len(self.living) + len(self.ended) + least
+        async with asyncio.timeout(seconds):
+            while len(self.living) + len(self.ended) < wanted:  # noqa: ASYNC110 - a condition of the outside
+                await asyncio.sleep(0.02)
 
     async def lost(self) -> list[str]:
         """Acknowledged sessions that are no more, and acknowledged ends of sessions that live."""

@@ -194,14 +194,14 @@ class LoginError(Exception):
     """The auth server refused, and said how."""
 
 
-async def log_in(project: Project, person: str = "alice") -> Pair:
+async def log_in(project: Project, person: str = "alice", *, patience: float = 15) -> Pair:
     """Log in through the gateway.
 
     Raises:
         WireError: no answer came.
         LoginError: it was none with tokens.
     """
-    with Wire(project.url("auth_server"), patience=15) as wire:
+    with Wire(project.url("auth_server"), patience=patience) as wire:
         got = await sessions.log_in(wire, person, password=project.password(person))
     if isinstance(got, str):
         raise LoginError(got)
