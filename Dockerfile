@@ -4,6 +4,11 @@
 # Only what every builder knows: no syntax line, no mounts, no --chmod. Base images by their official names; where no
 # registry can be reached, `make base-images` makes equivalents of them.
 
+# What the images' labels say. The version is the members' own; scripts/up.sh tells the revision. Images use both at their
+# very end, so that another revision builds nothing anew.
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+
 # --- environments: made with pip, which stays behind -------------------------------------------------------------------
 
 FROM python:3.13-slim AS build
@@ -64,6 +69,9 @@ COPY --from=library-environment /opt/farseal /opt/farseal
 LABEL org.opencontainers.image.title="Farseal library" \
   org.opencontainers.image.description="Python with the library that verifies access tokens, for services of your own"
 CMD ["python"]
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
 
 FROM service AS auth-server
 COPY --from=auth-server-environment /opt/farseal /opt/farseal
@@ -74,6 +82,9 @@ LABEL org.opencontainers.image.title="Farseal auth server" \
   org.opencontainers.image.description="Signs RS256 access tokens and publishes the keys that verify them"
 ENTRYPOINT ["farseal-auth"]
 CMD ["serve"]
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
 
 FROM service AS resource-a
 COPY --from=resource-a-environment /opt/farseal /opt/farseal
@@ -83,6 +94,9 @@ HEALTHCHECK --interval=3s --timeout=3s --retries=3 --start-period=30s CMD ["pyth
 LABEL org.opencontainers.image.title="Farseal notes" \
   org.opencontainers.image.description="A resource server with a database of its own that never calls the auth server"
 ENTRYPOINT ["python", "-m", "resource_a"]
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
 
 FROM service AS resource-b
 COPY --from=resource-b-environment /opt/farseal /opt/farseal
@@ -92,11 +106,16 @@ HEALTHCHECK --interval=3s --timeout=3s --retries=3 --start-period=30s CMD ["pyth
 LABEL org.opencontainers.image.title="Farseal reports" \
   org.opencontainers.image.description="A resource server without a database, built from the claims of the token"
 ENTRYPOINT ["python", "-m", "resource_b"]
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
 
 # Who and what a new installation begins with, for trying it out and for tests.
 FROM auth-server AS seed
 COPY deploy/seed /usr/local/share/farseal-seed
 HEALTHCHECK NONE
+LABEL org.opencontainers.image.title="Farseal seed" \
+  org.opencontainers.image.description="Puts a manifest of people, clients and resources into a new installation, and ends"
 ENTRYPOINT ["sh", "/usr/local/share/farseal-seed/seed.sh"]
 CMD []
 
@@ -113,6 +132,9 @@ LABEL org.opencontainers.image.title="Farseal published documents" \
 HEALTHCHECK --interval=3s --timeout=3s --retries=3 --start-period=30s CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:8080/jwks.json"]
 ENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/etc/nginx/farseal.conf"]
 CMD []
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
 
 FROM nginx:stable AS auth-gateway
 COPY deploy/nginx/common.conf deploy/nginx/away.conf /etc/nginx/farseal/
@@ -126,6 +148,9 @@ LABEL org.opencontainers.image.title="Farseal auth gateway" \
 HEALTHCHECK --interval=3s --timeout=3s --retries=3 --start-period=30s CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:8080/"]
 ENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/etc/nginx/farseal.conf"]
 CMD []
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
 
 FROM nginx:stable AS resource-gateway
 COPY deploy/nginx/common.conf deploy/nginx/away.conf /etc/nginx/farseal/
@@ -139,6 +164,9 @@ LABEL org.opencontainers.image.title="Farseal resource gateway" \
 HEALTHCHECK --interval=3s --timeout=3s --retries=3 --start-period=30s CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:8080/"]
 ENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/etc/nginx/farseal.conf"]
 CMD []
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
 
 FROM postgres:18 AS postgres
 COPY deploy/postgres/entrypoint.sh /usr/local/bin/farseal-postgres
@@ -150,3 +178,6 @@ LABEL org.opencontainers.image.title="Farseal PostgreSQL" \
 HEALTHCHECK --interval=3s --timeout=3s --retries=3 --start-period=60s CMD ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]
 ENTRYPOINT ["farseal-postgres"]
 CMD ["postgres"]
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"

@@ -108,6 +108,8 @@ def _lifetime(name: str, service: Document, images: dict[str, Stage], *, drain: 
     target = service["build"]["target"]
     if not re.fullmatch(rf"farseal/{target}:\$\{{FARSEAL_TAG:-dev}}", service["image"]):
         yield f"its image is {service['image']}"
+    if set(service["build"].get("args", {})) != {"VERSION", "REVISION"}:
+        yield "its image does not say what it is made of"
     once = service.get("restart") == "no"
     if not once and service.get("restart") != "unless-stopped":
         yield "is not started again"

@@ -66,6 +66,9 @@ def test_every_secret_and_volume_and_network_is_used() -> None:
         pytest.param("resource_b", {"privileged": True}, "privileged is not known everywhere", id="unlisted-key"),
         pytest.param("resource_b", {"env_file": [".env"]}, "env_file is not known everywhere", id="env-file"),
         pytest.param("keys", {"image": "farseal/keys:latest"}, "its image is farseal/keys:latest", id="tag"),
+        pytest.param(
+            "keys", {"build": {"target": "keys"}}, "its image does not say what it is made of", id="no-build-arguments"
+        ),
         pytest.param("keys", {"restart": None}, "is not started again", id="restart"),
         pytest.param("migrate", {"healthcheck": None}, "a one-shot has no health, and whatever stays has", id="once"),
         pytest.param("resource_a", {"stop_grace_period": "25s"}, "is killed before it has drained", id="boundary"),

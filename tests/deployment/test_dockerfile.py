@@ -1,6 +1,7 @@
 """The Dockerfile keeps to what every builder knows, and its images to what they promise. No engine is needed."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -31,6 +32,7 @@ OPTIONS = {
     "HEALTHCHECK": re.compile(r"--(interval|timeout|retries|start-period)=\w+"),
 }
 """What the oldest builder knows of the options that we use. Others, --chmod, --link, --mount, take BuildKit."""
+LABELS = ("title", "description", "licenses", "vendor", "version", "revision")
 SECRET = re.compile(r"(?i)password|secret|token|\bkek\b|private")
 
 
@@ -82,8 +84,10 @@ def test_an_image_says_what_it_is_who_runs_in_it_and_whether_it_is_well(name) ->
     """The library has no health of its own, the seed runs once; the database begins as root and gives that up."""
     found = stages(TEXT)
     told = labels(found, name)
-    assert {f"org.opencontainers.image.{word}" for word in ("title", "description", "licenses", "vendor")} <= set(told)
+    assert set(told) == {f"org.opencontainers.image.{word}" for word in LABELS}
     assert told["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert told["org.opencontainers.image.version"] == "$VERSION"
+    assert told["org.opencontainers.image.revision"] == "$REVISION"
     user = {"nginx:stable": "101:101", "python:3.13-slim": "10001:10001", "postgres:18": None}[IMAGES[name]]
     assert last(found, name, "USER") == user
     health = last(found, name, "HEALTHCHECK")
@@ -98,6 +102,24 @@ def test_an_image_says_what_it_is_who_runs_in_it_and_whether_it_is_well(name) ->
         entrypoint = last(found, name, "ENTRYPOINT")
         assert entrypoint is not None
         assert entrypoint.startswith("[")  # a shell between would keep the signals to itself
+
+
+def test_no_two_images_have_one_title() -> None:
+    found = stages(TEXT)
+    assert len({labels(found, name)["org.opencontainers.image.title"] for name in IMAGES}) == len(IMAGES)
+
+
+def test_another_revision_builds_nothing_anew() -> None:
+    """A builder's cache ends where a build argument is declared: in an image nothing but its last label follows."""
+    for stage in stages(TEXT).values():
+        words = [one.word for one in stage.instructions]
+        assert words.count("ARG") == 0 or words[-3:] == ["ARG", "ARG", "LABEL"]
+
+
+def test_the_version_of_the_images_is_the_members_own() -> None:
+    members = (tomllib.loads(path.read_text())["project"]["version"] for path in ROOT.glob("*/pyproject.toml"))
+    compose = re.findall(r"\$\{FARSEAL_VERSION:-([^}]*)\}", (ROOT / "compose.yaml").read_text())
+    assert {*members, *compose} == set(re.findall(r"^ARG VERSION=(.*)$", TEXT, re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", IMAGES)

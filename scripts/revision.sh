@@ -1,0 +1,16 @@
+#!/bin/sh
+# Prints what the images are made of: the last commit that changed it, with -dirty where the checkout differs from it, and
+# `unknown` where there is no history. A commit that changes no image leaves the images, and what runs, as they are.
+set -eu
+cd "$(dirname "$0")/.."
+made_of='Dockerfile .dockerignore requirements shared auth_server resource_a resource_b deploy'
+# shellcheck disable=SC2086
+commit=$(git log -1 --format=%H -- $made_of 2>/dev/null) || commit=
+if [ -z "$commit" ]; then
+  echo unknown
+# shellcheck disable=SC2086
+elif [ -n "$(git status --porcelain -- $made_of)" ]; then
+  echo "$commit-dirty"
+else
+  echo "$commit"
+fi
