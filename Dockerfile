@@ -52,12 +52,15 @@ RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels ./resour
 # --- services ----------------------------------------------------------------------------------------------------------
 
 # Volumes are mounted below /var/lib/farseal. Their roots let any user make a folder of its own, as /tmp does: whoever
-# owns the secrets runs the service, and that is not always 10001.
+# owns the secrets runs the service, and that is not always 10001. The base image's own pip goes, and what would bring it
+# back, be its Python Debian's or python.org's.
 FROM python:3.13-slim AS service
 RUN groupadd --system --gid 10001 farseal \
  && useradd --system --uid 10001 --gid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin farseal \
  && mkdir -p /var/lib/farseal/published /var/lib/farseal/snapshot \
- && chmod 1777 /var/lib/farseal/published /var/lib/farseal/snapshot
+ && chmod 1777 /var/lib/farseal/published /var/lib/farseal/snapshot \
+ && rm -rf /usr/bin/pip* /usr/local/bin/pip* /usr/lib/python3*/dist-packages/pip* /usr/local/lib/python3*/site-packages/pip* \
+      /usr/lib/python3*/ensurepip /usr/local/lib/python3*/ensurepip /usr/share/python-wheels
 ENV PATH=/opt/farseal/bin:/usr/local/bin:/usr/bin:/bin PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /tmp
 USER 10001:10001
