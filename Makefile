@@ -12,7 +12,7 @@ WORKERS ?= auto
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: asked-python help demo test check fmt bench soak lock clean secrets up down logs system base-images tour
+.PHONY: asked-python help demo test check fmt bench soak lock clean secrets up down logs system base-images tour sbom
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -101,10 +101,14 @@ tour: $(VENV)/.demo ## the tour of the demo, played against containers of its ow
 system: $(VENV)/.dev ## the tests against real containers: isolation, faults, rotation, backup, upgrade
 	@sh scripts/system.sh $(ARGS)
 
+# Of the images that are here under FARSEAL_TAG, dev by default; IMAGES="keys seed" are some of them.
+sbom: $(VENV)/.dev ## write what is inside each image into ./sbom, as CycloneDX
+	@$(BIN)/python -m scripts.sbom $(IMAGES)
+
 lock: $(UV) ## take the newest allowed versions into requirements/*.txt
 	@sh scripts/lock.sh
 
 clean: ## remove the environment, caches and the demo's state
 	@if test -f $(VENV)/.demo; then $(BIN)/python -m demo.clean; fi
-	rm -rf $(VENV) .cache .run .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache uv.lock
+	rm -rf $(VENV) .cache .run sbom .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache uv.lock
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
 
 from farseal_testing.commands import run
+from scripts import sbom
 from tests.system.conftest import ROOT
 
 TAG = os.environ.get("FARSEAL_TAG", "dev")
@@ -237,6 +241,23 @@ async def test_an_image_is_started_and_labelled_as_it_says(name: str) -> None:
     assert (labels["licenses"], labels["vendor"]) == ("Apache-2.0", "Farseal")
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", labels["version"])
     assert re.fullmatch(os.environ.get("FARSEAL_REVISION", r"unknown|[0-9a-f]{40}(-dirty)?"), labels["revision"])
+
+
+@pytest.mark.parametrize("name", IMAGES)
+async def test_a_bill_of_materials_names_all_that_an_image_holds(name: str, held) -> None:
+    """Python's packages are those listed here, Debian's those that dpkg knows; the schema holds."""
+    reference = f"farseal/{name}:{TAG}"
+    text = sbom.document(await sbom.look(reference))
+    fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+    assert (fault and fault.data.message) is None
+    purls = [PackageURL.from_string(one["purl"]) for one in json.loads(text)["components"]]
+    assert {purl.name for purl in purls if purl.type == "pypi"} == IMAGES[name].distributions
+    debian = {purl.name for purl in purls if purl.type == "deb"}
+    assert debian == set((await inside(reference, "dpkg-query", "--show", "--showformat", "${Package}\\n")).split())
+    python = [purl.name for purl in purls if purl.name in {"python3", "python3.13", "python"}]
+    assert bool(python) == bool(IMAGES[name].lock)
+    assert text == sbom.document(await sbom.look(reference))
+    held(f"the bill of materials of farseal/{name} is whole", f"{len(debian)} of Debian, {len(purls)} in all")
 
 
 @pytest.mark.parametrize("name", IMAGES)
