@@ -47,10 +47,11 @@ test: $(VENV)/.dev ## every test, with branch coverage
 	@status=0; $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report= $(ARGS) || status=$$?; \
 	$(BIN)/python -m scripts.coverage_floor $(if $(ARGS),--no-floor) && exit $$status
 
-check: $(VENV)/.dev ## format, lint, types, import walls, dependencies, isolation
+check: $(VENV)/.dev ## format, lint, types, shell scripts, import walls, dependencies, isolation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/shellcheck scripts/*.sh deploy/*/*.sh deploy/*/*/*.sh .ci/run
 	$(BIN)/lint-imports
 	$(BIN)/deptry demo tests scripts benchmarks soak
 	@for m in $(MEMBERS); do (cd $$m && ../$(BIN)/deptry src) || exit 1; done

@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 uv=.venv/bin/uv
+# shellcheck disable=SC2016 # no command, but a name
 header='# Made by `make lock`. Install with: pip install --require-hashes -r THIS, then the members with --no-deps.'
 
 write() { # write NAME EXPORT-ARGUMENT...

@@ -3,13 +3,11 @@
 # `unknown` where there is no history. A commit that changes no image leaves the images, and what runs, as they are.
 set -eu
 cd "$(dirname "$0")/.."
-made_of='Dockerfile .dockerignore requirements shared auth_server resource_a resource_b deploy'
-# shellcheck disable=SC2086
-commit=$(git log -1 --format=%H -- $made_of 2>/dev/null) || commit=
+set -- Dockerfile .dockerignore requirements shared auth_server resource_a resource_b deploy
+commit=$(git log -1 --format=%H -- "$@" 2>/dev/null) || commit=
 if [ -z "$commit" ]; then
   echo unknown
-# shellcheck disable=SC2086
-elif [ -n "$(git status --porcelain -- $made_of)" ]; then
+elif [ -n "$(git status --porcelain -- "$@")" ]; then
   echo "$commit-dirty"
 else
   echo "$commit"

@@ -23,7 +23,7 @@ if [ "$(id -u)" = 0 ]; then
   chmod 700 "$PGDATA"
   chmod 3775 /var/run/postgresql || true
   find "$PGDATA" /var/run/postgresql \! -user postgres -exec chown postgres '{}' +
-  exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$BASH_SOURCE" "$@"
+  exec setpriv --reuid=postgres --regid=postgres --init-groups -- "${BASH_SOURCE[0]}" "$@"
 fi
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
