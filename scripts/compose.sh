@@ -5,17 +5,17 @@ set -eu
 cd "$(dirname "$0")/.."
 say() { printf 'farseal: %s\n' "$*" >&2; }
 
-if [ -n "${FARSEAL_COMPOSE:-}" ]; then
+if ! command -v docker >/dev/null 2>&1; then
+  say "Docker is not here: see https://docs.docker.com/engine/install/. Without it there is make demo, which needs Python alone"
+  exit 1
+elif [ -n "${FARSEAL_COMPOSE:-}" ]; then
   compose=$FARSEAL_COMPOSE
 elif docker compose version >/dev/null 2>&1; then
   compose='docker compose'
 elif command -v docker-compose >/dev/null 2>&1; then
   compose=docker-compose
-elif command -v docker >/dev/null 2>&1; then
-  say "docker is here and compose is not: install Docker's compose plugin, or docker-compose 1.29 or newer"
-  exit 1
 else
-  say "Docker is not here: see https://docs.docker.com/engine/install/. Without it there is make demo, which needs Python alone"
+  say "docker is here and compose is not: install Docker's compose plugin, or docker-compose 1.29 or newer"
   exit 1
 fi
 if ! told=$(docker info 2>&1 >/dev/null); then
