@@ -19,17 +19,52 @@ images=(debian:trixie-slim python:3.13-slim postgres:18 nginx:stable)
 say() { printf 'farseal: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
+# Of Debian's own suites alone: of security updates, or of another house's packages, no system can be made.
+# shellcheck disable=SC2016 # the variables are awk's
+offer='
+  function has(words, wanted, w, n) {
+    for (n = split(words, w, " "); n; n--) if (w[n] ~ "^(" wanted ")$") return 1
+    return 0
+  }
+  function offer(types, uris, suites, components, w, n, i) {
+    if (!has(types, "deb") || !has(components, "main")) return
+    if (!has(suites, "oldstable|stable|testing|unstable|sid|bullseye|bookworm|trixie|forky|duke")) return
+    n = split(uris, w, " ")
+    for (i = 1; i <= n; i++) if (w[i] ~ "^https?://") { sub("/*$", "", w[i]); print w[i] }
+  }
+'
+# shellcheck disable=SC2016
+deb822='
+  function done() { if (!has(f["enabled"], "no|false|off|0")) offer(f["types"], f["uris"], f["suites"], f["components"]); split("", f) }
+  /^#/ { next }
+  /^[ \t]*$/ { done(); next }
+  /^[ \t]/ { f[name] = f[name] " " $0; next }
+  { at = index($0, ":"); name = tolower(substr($0, 1, at - 1)); f[name] = substr($0, at + 1) }
+  END { done() }
+'
+# shellcheck disable=SC2016
+lines='
+  $1 == "deb" { sub("\\[[^]]*\\]", " "); uri = $2; suite = $3; $1 = $2 = $3 = ""; offer("deb", uri, suite, $0) }
+'
+each() { # each FILE...: those that can be read, with an empty line between
+  local file
+  for file; do if [ -r "$file" ]; then cat "$file" && printf '\n\n'; fi; done
+}
 mirror() { # the Debian mirror of this host: the first one in its apt sources, of either form
-  local sources=${APT_SOURCES:-/etc/apt}
-  { cat "$sources"/sources.list.d/*.sources "$sources"/sources.list "$sources"/sources.list.d/*.list 2>/dev/null || true; } \
-    | sed -n -e 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' -e 's/^deb[[:space:]]\{1,\}\(\[[^]]*\][[:space:]]*\)\{0,1\}\(http[^[:space:]]*\).*/\2/p' \
-    | grep -v security | sed -n '1s#/*$##p'
+  local sources=${APT_SOURCES:-/etc/apt} found
+  found=$(
+    each "$sources"/sources.list.d/*.sources | awk "$offer$deb822"
+    each "$sources"/sources.list "$sources"/sources.list.d/*.list | awk "$offer$lines"
+  )
+  [ -n "$found" ] || fail "the host's apt sources name no Debian mirror: MIRROR=URL make base-images"
+  printf '%s\n' "${found%%$'\n'*}"
 }
 have() { docker image inspect "$prefix$1" >/dev/null 2>&1; }
 equivalent() { [ "$(docker image inspect -f "{{index .Config.Labels \"$label\"}}" "$prefix$1" 2>/dev/null)" = equivalent ]; }
 engine() { docker info >/dev/null 2>&1 || fail "no Docker engine answers"; }
 
 mode=${1:-}
+[ $# -le 1 ] || { say "no such option: $2; see --help"; exit 2; }
 case $mode in
   --help | -h) sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
   --mirror) mirror; exit 0 ;;
@@ -64,7 +99,6 @@ trap 'rm -rf "$work"' EXIT
 
 if want debian:trixie-slim; then
   from=${MIRROR:-$(mirror)}
-  [ -n "$from" ] || fail "the host's apt sources name no Debian mirror: MIRROR=URL make base-images"
   if ! command -v mmdebstrap >/dev/null; then
     command -v apt-get >/dev/null || fail "mmdebstrap is needed, a package of Debian and Ubuntu"
     [ "$(id -u)" = 0 ] || fail "mmdebstrap is needed: sudo apt-get install mmdebstrap"
