@@ -47,7 +47,7 @@ def create_app(
             concurrency=settings.notes_concurrency,
             max_notes=settings.max_notes,
         )
-        async with open_session(connections=bounds.concurrency) as session:
+        async with open_session(connections=bounds.concurrency, ca_file=settings.notes_ca_file) as session:
             app[NOTES_CLIENT] = NotesClient(session, settings.notes_url, bounds)
             yield
 

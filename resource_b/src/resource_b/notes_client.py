@@ -1,9 +1,11 @@
 """The notes service, asked with the caller's own token. Down, slow and wrong are values, no surprises."""
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Final
 
 import aiohttp
@@ -137,10 +139,20 @@ class NotesClient:
             return Failure.INVALID
 
 
-def open_session(*, connections: int) -> aiohttp.ClientSession:
-    """A session for one upstream: no cookies, no proxy from the environment, nothing unpacked behind our back."""
+def open_session(*, connections: int, ca_file: Path | None = None) -> aiohttp.ClientSession:
+    """A session for one upstream: no cookies, no proxy from the environment, nothing unpacked behind our back.
+
+    Args:
+        connections: the most at a time.
+        ca_file: PEM certificates to trust in place of the system's.
+
+    Raises:
+        OSError: the file cannot be read, or holds none (`ssl.SSLError`).
+    """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections),
+        connector=aiohttp.TCPConnector(
+            limit=connections, ssl=True if ca_file is None else ssl.create_default_context(cafile=ca_file)
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,

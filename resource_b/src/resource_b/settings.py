@@ -1,10 +1,12 @@
 """What an operator can set of the reports service; the library's own settings begin with ``FARSEAL_``."""
 
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from farseal.environment import duration, integer, rule, setting, together, url
+from farseal.environment import duration, integer, path, rule, setting, together, url
 from farseal.environment import port as tcp_port
 from farseal.service.settings import ServiceSettings
 from farseal.settings import TrustSettings
@@ -20,6 +22,12 @@ class Settings(ServiceSettings):
         "Where the notes service answers; callers' tokens are sent there and nowhere else",
         unit="URL",
         parse=url(),
+    )
+    notes_ca_file: Path | None = setting(
+        "Certificates to trust of the notes service, in place of the system's; read at the start",
+        unit="path of a PEM file",
+        default=None,
+        parse=path,
     )
     notes_timeout_seconds: float = setting(
         "Longest wait for the notes service, all pages of one report together",
@@ -41,6 +49,20 @@ class Settings(ServiceSettings):
         """The caller's token is the only credential, and paths are appended. It is not quoted: it may hold some."""
         if "?" in self.notes_url or "@" in urlsplit(self.notes_url).netloc:
             yield "NOTES_URL: must have neither a query nor credentials"
+
+    @rule("notes_url", "notes_ca_file")
+    def usable_authority(self) -> Iterator[str]:
+        """A file that cannot be used is told at the start, not with each report."""
+        if self.notes_ca_file is None:
+            return
+        if not self.notes_url.startswith("https:"):
+            yield "NOTES_CA_FILE: NOTES_URL is no https:// URL, nothing would be checked"
+        try:
+            ssl.create_default_context(cafile=self.notes_ca_file)
+        except ssl.SSLError:
+            yield "NOTES_CA_FILE: holds no certificates that can be read"
+        except OSError as error:
+            yield f"NOTES_CA_FILE: cannot be read: {error.strerror}"
 
 
 def load_all(environ: Mapping[str, str]) -> tuple[Settings, TrustSettings]:

@@ -1,0 +1,121 @@
+"""The certificates of compose.tls.yaml: what they certify, who can read the keys, when they are made anew."""
+
+import os
+import ssl
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from scripts import certificates
+from scripts.certificates import NAMES, ensure
+
+NOW = datetime.now(UTC).replace(microsecond=0)  # noqa: TID251 - OpenSSL asks the machine's own clock
+
+
+def certificate(folder: Path, name: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate((folder / f"{name}.crt").read_bytes())
+
+
+def accepts(folder: Path, name: str, host: str) -> bool:
+    """Whether a client that trusts the CA takes a certificate for a host: by OpenSSL, in memory, as of today."""
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
+    trusting = ssl.create_default_context(cafile=folder / "ca.crt")
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting.wrap_bio(back, there, server_hostname=host)
+    server = served.wrap_bio(there, back, server_side=True)
+    for side in (client, server, client):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("name", list(NAMES))
+def test_each_is_for_its_own_names_and_no_others(tmp_path: Path, name: str) -> None:
+    assert ensure(tmp_path, NOW) == ["ca", *NAMES]
+    own = {name, *NAMES[name]}
+    for host in {"localhost", "127.0.0.1", "example.org", *NAMES}:
+        assert accepts(tmp_path, name, host) is (host in own), host
+
+
+def test_the_ca_can_certify_nothing_of_the_internet(tmp_path: Path) -> None:
+    """Who gets hold of its key can pass for this machine's services, and not for anybody's bank."""
+    ensure(tmp_path, NOW)
+    authority = certificate(tmp_path, "ca")
+    signer = certificates._read_key(tmp_path / "ca.key")
+    certificates._certify(tmp_path, "bank.example", (), (authority, signer), NOW)
+    assert not accepts(tmp_path, "bank.example", "bank.example")
+    limits = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
+    assert (limits.ca, limits.path_length) == (True, 0)
+
+
+def test_keys_are_their_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "tls"
+    ensure(folder, NOW)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for file in folder.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == (0o600 if file.suffix == ".key" else 0o644), file
+    served = certificates.IMAGES_USER if os.getuid() == 0 else os.getuid()
+    assert (folder / "keys.key").stat().st_uid == served
+    assert (folder / "ca.key").stat().st_uid == os.getuid()
+
+
+def test_what_is_there_is_kept(tmp_path: Path) -> None:
+    ensure(tmp_path, NOW)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert ensure(tmp_path, NOW + timedelta(days=300)) == []
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_what_is_about_to_end_is_made_anew_by_the_same_ca(tmp_path: Path) -> None:
+    ensure(tmp_path, NOW)
+    authority, before = certificate(tmp_path, "ca"), certificate(tmp_path, "keys")
+    later = NOW + timedelta(days=certificates.LEAF_DAYS - certificates.RENEW_DAYS)
+    assert ensure(tmp_path, later) == list(NAMES)
+    assert certificate(tmp_path, "ca") == authority
+    assert certificate(tmp_path, "keys").not_valid_after_utc > before.not_valid_after_utc
+    certificate(tmp_path, "keys").verify_directly_issued_by(authority)
+
+
+def test_none_outlives_its_ca_or_what_browsers_take(tmp_path: Path) -> None:
+    ensure(tmp_path, NOW)
+    one = certificate(tmp_path, "auth_gateway")
+    assert one.not_valid_after_utc - one.not_valid_before_utc < timedelta(days=398)
+    late = certificate(tmp_path, "ca").not_valid_after_utc - timedelta(days=60)
+    ensure(tmp_path, late)
+    assert certificate(tmp_path, "auth_gateway").not_valid_after_utc == certificate(tmp_path, "ca").not_valid_after_utc
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda folder: (folder / "keys.key").unlink(),
+        lambda folder: (folder / "keys.key").write_bytes((folder / "auth_gateway.key").read_bytes()),
+        lambda folder: (folder / "keys.crt").write_text("-----BEGIN CERTIFICATE-----\nhalf"),
+    ],
+    ids=["key gone", "key of another", "half written"],
+)
+def test_what_cannot_serve_is_made_anew(tmp_path: Path, harm) -> None:
+    ensure(tmp_path, NOW)
+    harm(tmp_path)
+    assert ensure(tmp_path, NOW) == ["keys"]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "keys.crt", tmp_path / "keys.key")
+
+
+def test_the_command_says_what_it_did_and_what_it_could_not(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "tls"
+    assert certificates.main([str(folder)]) == 0
+    assert "new: ca, auth_gateway, resource_gateway, keys" in capsys.readouterr().err
+    assert certificates.main([str(folder)]) == 0
+    assert "new: none" in capsys.readouterr().err
+    (folder / "ca.key").write_text("no key")
+    assert certificates.main([str(folder)]) == 1
+    assert "no certificates" in capsys.readouterr().err
