@@ -12,10 +12,10 @@ WORKERS ?= auto
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: asked-python help demo test check fmt bench soak lock clean secrets up down logs system base-images tour sbom
+.PHONY: asked-python help demo test check fmt bench soak lock clean secrets certificates up down logs system base-images tour sbom
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo "  ONCE=1 make demo ends after the tour; PYTHON=python3.13 picks the interpreter"
 
 $(UV): requirements/bootstrap.txt scripts/bootstrap.sh | asked-python
@@ -83,10 +83,20 @@ soak: $(VENV)/.dev ## kill replicas, rotate keys, end sessions under load: SECON
 base-images: ## where no image registry can be reached: make what stands for the base images
 	@bash deploy/base-images/build.sh
 
+# TLS=1 puts TLS before everything, with certificates of a CA of this installation's own.
+TLS ?= 0
+ifneq ($(filter-out 0,$(TLS)),)
+export COMPOSE_FILE := compose.yaml:compose.tls.yaml
+up: certificates
+endif
+
+certificates: secrets $(VENV)/.demo ## make the certificates of compose.tls.yaml in ./.secrets/tls, unless they are there
+	@$(BIN)/python -m scripts.certificates
+
 secrets: ## make the secrets of compose.yaml in ./.secrets, unless they are there
 	@sh scripts/secrets.sh
 
-up: secrets ## build and start compose.yaml, wait until all is healthy, say what to try
+up: secrets ## build and start compose.yaml, wait until all is healthy, say what to try; TLS=1 over https
 	@sh scripts/up.sh
 
 # VOLUMES=1 also removes what is stored: accounts, keys, notes.

@@ -17,7 +17,7 @@ if ! mkdir -p "$folder" || ! chmod 700 "$folder"; then
   say "$folder cannot be written by the user who runs this"
   exit 1
 fi
-count() { find "$folder" -type f ! -name '.*' 2>/dev/null | wc -l; }
+count() { find "$folder" -maxdepth 1 -type f ! -name '.*' 2>/dev/null | wc -l; }
 before=$(count)
 
 chance() { # chance BYTES: so many in hexadecimal digits, or nothing
@@ -52,7 +52,8 @@ done
 
 if [ "$user" = 0 ]; then
   chown "$images_user" "$folder"
-  find "$folder" -type f ! -name '.*' -exec chown "$images_user" {} +
+  # Not what lies deeper: the key of the CA in tls/ is nobody's who serves.
+  find "$folder" -maxdepth 1 -type f ! -name '.*' -exec chown "$images_user" {} +
 elif [ $# -eq 0 ] && ! grep -qs '^FARSEAL_UID=' .env; then
   # A last line without its end would become one with ours.
   if [ -s .env ] && [ -n "$(tail -c 1 .env)" ]; then echo >>.env; fi

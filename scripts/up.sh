@@ -52,15 +52,17 @@ done
 port() { # port SERVICE INSIDE: where it is on this machine
   compose port "$1" "$2" 2>/dev/null | tail -n 1
 }
-issuer=http://$(port auth_gateway 9000) notes=http://$(port resource_gateway 9001) reports=http://$(port resource_gateway 9002)
 secrets=${FARSEAL_SECRETS:-.secrets}
+scheme=http curl=curl
+case ${COMPOSE_FILE:-} in *compose.tls.yaml*) scheme=https curl="curl --cacert $secrets/tls/ca.crt" ;; esac
+issuer=$scheme://$(port auth_gateway 9000) notes=$scheme://$(port resource_gateway 9001) reports=$scheme://$(port resource_gateway 9002)
 cat <<EOF
 It is all running: the auth server at $issuer, notes at $notes, reports at $reports.
 Paste into a terminal, here:
 
-  TOKEN=\$(curl -s -u "alice:\$(cat $secrets/alice_password)" -X POST $issuer/api/tokens | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
-  curl -H "Authorization: Bearer \$TOKEN" -H 'Content-Type: application/json' -d '{"title": "Hello"}' $notes/notes
-  curl -H "Authorization: Bearer \$TOKEN" $reports/reports/mine
+  TOKEN=\$($curl -s -u "alice:\$(cat $secrets/alice_password)" -X POST $issuer/api/tokens | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+  $curl -H "Authorization: Bearer \$TOKEN" -H 'Content-Type: application/json' -d '{"title": "Hello"}' $notes/notes
+  $curl -H "Authorization: Bearer \$TOKEN" $reports/reports/mine
 
 People: alice, bob, carol; passwords in $secrets. make logs, make tour, make down (what is stored stays; VOLUMES=1 make down removes it).
 EOF

@@ -15,6 +15,7 @@ import os
 import random
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ class Project:
         files: compose files, the first one first; relative to ``root``.
         environ: further variables for the compose files, ``FARSEAL_HOST`` say.
         tag: of the images.
+        tls: whether everything is over TLS, by compose.tls.yaml; `ca` is then what its clients trust.
     """
 
     def __init__(
@@ -110,12 +112,17 @@ class Project:
         files: Sequence[str | Path] = ("compose.yaml", "compose.quick.yaml"),
         environ: Mapping[str, str] | None = None,
         tag: str | None = None,
+        tls: bool = False,
     ) -> None:
         self.root = root.absolute()
+        self.scheme = "https" if tls else "http"
         self.name = name or leftovers.new_name()
         self.ports = Ports.free()
         self.folder = Path(tempfile.mkdtemp(prefix=leftovers.FOLDER_PREFIX))
         self.secrets = self.folder / "secrets"
+        self.ca = self.secrets / "tls" / "ca.crt" if tls else None
+        """Certificate of the authority that clients have to trust, where there is one."""
+        files = [*files, "compose.tls.yaml"] if tls else files
         user = os.getuid() or IMAGES_USER
         group = os.getgid() if os.getuid() else IMAGES_USER
         self.environment = {name: value for name, value in os.environ.items() if name in KEPT or "DOCKER" in name} | {
@@ -139,6 +146,9 @@ class Project:
             self._compose = await find_compose(os.environ)
             leftovers.own(self.folder, self.name)
             await run("sh", str(self.root / "scripts" / "secrets.sh"), str(self.secrets), directory=self.root)
+            if self.ca is not None:
+                words = ("-m", "scripts.certificates", str(self.ca.parent))
+                await run(sys.executable, *words, directory=self.root)
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
@@ -356,7 +366,7 @@ class Project:
     def url(self, service: str) -> str:
         """Give the address of ``auth_server``, ``resource_a`` or ``resource_b`` on this machine."""
         ports = {"auth_server": self.ports.auth, "resource_a": self.ports.notes, "resource_b": self.ports.reports}
-        return f"http://127.0.0.1:{ports[service]}"
+        return f"{self.scheme}://127.0.0.1:{ports[service]}"
 
     def password(self, person: str) -> str:
         """Give the password of one of the people that the project begins with: alice, bob, carol."""

@@ -1,0 +1,184 @@
+"""compose.tls.yaml: nothing is served without TLS, clients check it, and so do the verifiers."""
+
+import asyncio
+import re
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from farseal_testing.compose import Project
+from farseal_testing.container_issuer import ContainerIssuer
+from scripts import certificates
+from tests.system.conftest import ROOT
+from tests.system.traffic import PATHS, SERVERS, Answer, request, until_true
+
+LOOKS = re.compile(r"^farseal_trust_look(_failures|s)_total\{[^}]*\} (\S+)$", re.MULTILINE)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def project():
+    """Everything over TLS."""
+    async with Project(ROOT, tls=True) as made:
+        await made.up()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def trusting(project: Project) -> ssl.SSLContext:
+    """Of a client that trusts the installation's CA and nobody else."""
+    return ssl.create_default_context(cafile=project.ca)
+
+
+async def log_in(project: Project, trusting: ssl.SSLContext, person: str = "alice") -> str:
+    """Log in; give the access token."""
+    known = {"Authorization": aiohttp.encode_basic_auth(person, project.password(person))}
+    got = await request("POST", f"{project.url('auth_server')}/api/tokens", headers=known, ssl=trusting)
+    assert got.status == 200, got
+    return str(got.body["access_token"])
+
+
+async def shown(project: Project, trusting: ssl.SSLContext, server: str, token: str) -> Answer:
+    """Show a token to a resource server."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return await request("GET", project.url(server) + PATHS[server], headers=headers, ssl=trusting)
+
+
+async def accepted(project: Project, trusting: ssl.SSLContext, token: str, status: int = 200) -> float:
+    """Wait until both answer a token so; give the seconds."""
+
+    async def both() -> bool:
+        return all([(await shown(project, trusting, server, token)).status == status for server in SERVERS])
+
+    return await until_true(both, seconds=30)
+
+
+async def looks(project: Project) -> dict[str, float]:
+    """How often resource_b has looked for the documents, and how often in vain."""
+    told = await project.metrics("resource_b")
+    return {
+        name: sum(float(value) for kind, value in LOOKS.findall(told) if kind == name) for name in ("s", "_failures")
+    }
+
+
+async def test_one_token_is_good_everywhere_over_tls(project: Project, trusting, held) -> None:
+    token = await log_in(project, trusting)
+    seconds = await accepted(project, trusting, token)
+    metadata = f"{project.url('auth_server')}/.well-known/oauth-authorization-server"
+    assert (await request("GET", metadata, ssl=trusting)).body["issuer"] == project.url("auth_server")
+    held("over TLS one token is good at both servers, which check the keys' host", f"after {seconds:.1f} s")
+
+
+async def test_a_rotation_and_the_end_of_a_session_arrive_over_tls(project: Project, trusting, held) -> None:
+    issuer = ContainerIssuer(project)
+    ended = await log_in(project, trusting, "bob")
+    await accepted(project, trusting, ended)
+    out = {"Authorization": f"Bearer {ended}"}
+    assert (await request("POST", f"{project.url('auth_server')}/api/logout", headers=out, ssl=trusting)).status == 204
+    refused = await accepted(project, trusting, ended, 401)
+    await issuer.rotate()
+    token = await issuer.mint("alice", project.url("resource_a"), project.url("resource_b"))
+    known = await accepted(project, trusting, token)
+    held("a logout and a rotation arrive over TLS", f"after {refused:.1f} s and {known:.1f} s")
+
+
+async def test_who_does_not_trust_the_ca_sends_nothing(project: Project) -> None:
+    for server in ("auth_server", *SERVERS):
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await request("GET", project.url(server))
+
+
+async def test_without_tls_nothing_is_served(project: Project, trusting, held) -> None:
+    token = await log_in(project, trusting)
+    known = aiohttp.encode_basic_auth("alice", project.password("alice"))
+    for server, path, method, shows in (
+        ("auth_server", "/api/tokens", "POST", known),
+        ("resource_a", PATHS["resource_a"], "GET", f"Bearer {token}"),
+        ("resource_b", PATHS["resource_b"], "GET", f"Bearer {token}"),
+    ):
+        plain = project.url(server).replace("https:", "http:")
+        got = await request(method, plain + path, headers={"Authorization": shows})
+        assert got.kind == "400 tls_required", got
+        assert got.headers["Content-Type"] == "application/problem+json"
+    answered = await project.python("resource_b", PLAIN, check=False)
+    assert "ConnectionRefused" in answered.err, answered
+    held("nothing is served without TLS", "three ports answer 400 tls_required, keys refuses the connection")
+
+
+PLAIN = "import urllib.request; urllib.request.urlopen('http://keys:8080/jwks.json', timeout=5)"
+
+
+@pytest.mark.parametrize(
+    ("version", "good"), [("TLSv1", False), ("TLSv1_1", False), ("TLSv1_2", True), ("TLSv1_3", True)]
+)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")  # that they are old is the point
+async def test_only_tls_1_2_and_1_3_are_spoken(project: Project, trusting, version: str, good: bool) -> None:
+    context = ssl.create_default_context(cafile=project.ca)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # so that it is the server who refuses
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+    port = project.ports.auth
+    if good:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="127.0.0.1")
+        assert writer.get_extra_info("ssl_object").version() == version.replace("_", ".")
+        writer.close()
+    else:
+        with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version|unsupported.protocol"):
+            await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="127.0.0.1")
+
+
+@pytest.mark.parametrize("fault", ["another CA", "another name"])
+async def test_a_verifier_takes_nothing_from_who_is_not_the_host_of_the_keys(
+    project: Project, trusting, fault: str, tmp_path: Path, held
+) -> None:
+    """It goes on with what it holds, says why it gets nothing, and comes back by itself."""
+    token = await log_in(project, trusting)
+    await accepted(project, trusting, token)
+    folder = project.secrets / "tls"
+    if fault == "another CA":
+        certificates.main([str(tmp_path)])
+        impostor = pair(tmp_path / "keys")
+    else:
+        impostor = pair(folder / "auth_gateway")
+    kept = pair(folder / "keys")
+    try:
+        for end in kept:
+            put(impostor[end], folder / f"keys{end}")
+        await project.restart("keys")
+        await project.healthy("keys")
+        before = await looks(project)
+
+        async def missed() -> bool:
+            return (await looks(project))["_failures"] >= before["_failures"] + 2
+
+        await until_true(missed)
+        assert (await shown(project, trusting, "resource_b", token)).status == 200
+        told = await project.logs("resource_b", tail=200)
+        assert "certificate" in told
+        assert token not in told
+        # Its copy on disk is all that it has, and enough, when it starts meanwhile.
+        await project.restart("resource_b")
+        await accepted(project, trusting, token)
+    finally:
+        for end, content in kept.items():
+            put(content, folder / f"keys{end}")
+        await project.restart("keys")
+        await project.healthy("keys")
+    issuer = ContainerIssuer(project)
+    await issuer.rotate()
+    after = await issuer.mint("alice", project.url("resource_a"), project.url("resource_b"))
+    back = await accepted(project, trusting, after)
+    held(f"{fault}: resource_b takes nothing and goes on with what it holds", f"good again after {back:.1f} s")
+
+
+def pair(path: Path) -> dict[str, bytes]:
+    """A certificate and its key."""
+    return {end: path.with_suffix(end).read_bytes() for end in (".crt", ".key")}
+
+
+def put(content: bytes, file: Path) -> None:
+    """Change a file in place: a container has the file itself, not its name."""
+    with file.open("r+b") as opened:
+        opened.write(content)
+        opened.truncate()
