@@ -34,13 +34,20 @@ STOPPED_SECONDS: Final = 10
 
 
 def load(*files: Path) -> Document:
-    """Read compose files, later ones over earlier ones: their services' environment is all that ours override."""
+    """Read compose files, later ones over earlier ones, as compose does with the keys that ours override."""
     whole: Document = yaml.safe_load(files[0].read_text())
     for file in files[1:]:
-        for name, service in yaml.safe_load(file.read_text())["services"].items():
-            assert set(service) == {"environment"}, f"{file.name}: {name}"
-            kept = whole["services"][name].get("environment", {})
-            whole["services"][name]["environment"] = kept | service["environment"]
+        over: Document = yaml.safe_load(file.read_text())
+        assert {key for key in over if not key.startswith("x-")} <= {"services", "secrets"}, file.name
+        whole["secrets"] |= over.get("secrets", {})
+        for name, service in over["services"].items():
+            assert set(service) <= {"environment", "entrypoint", "secrets", "user"}, f"{file.name}: {name}"
+            kept = whole["services"][name]
+            merged = {
+                "environment": kept.get("environment", {}) | service.get("environment", {}),
+                "secrets": [*kept.get("secrets", []), *service.get("secrets", [])],
+            }
+            whole["services"][name] = kept | service | merged
     return whole
 
 

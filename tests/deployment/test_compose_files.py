@@ -12,6 +12,7 @@ from tests.deployment.composition import SECRET_VALUE, breaches, load
 from tests.deployment.dockerfile import stages
 
 FILES = {"days": ("compose.yaml",), "seconds": ("compose.yaml", "compose.quick.yaml")}
+FILES |= {"tls": ("compose.yaml", "compose.tls.yaml"), "tls in seconds": (*FILES["seconds"], "compose.tls.yaml")}
 DEFAULTS = {one.name: one.default for one in dataclasses.fields(ServiceSettings)}
 
 
@@ -35,13 +36,39 @@ def test_the_quick_file_changes_times_and_nothing_else() -> None:
     assert {key for key in changed if not key.endswith("_SECONDS")} == set()
 
 
+def test_with_tls_nothing_is_asked_or_named_without_it() -> None:
+    document = load(*(ROOT / name for name in FILES["tls"]))
+    values = {
+        f"{name}: {key}": str(value)
+        for name, service in document["services"].items()
+        for key, value in service["environment"].items()
+    }
+    assert {where: value for where, value in values.items() if "http:" in value} == {}
+    assert document["services"]["resource_b"]["environment"]["FARSEAL_TRUST_HTTP_HOSTS"] == ""
+    assert {name for name, value in values.items() if "https:" in value} >= {
+        "auth_server: AUTH_SERVER_ISSUER", "resource_a: FARSEAL_ISSUER", "resource_b: FARSEAL_TRUST_URL",
+        "resource_b: RESOURCE_B_NOTES_URL",
+    }  # fmt: skip
+
+
+def test_each_key_is_one_service_s_alone() -> None:
+    document = load(*(ROOT / name for name in FILES["tls"]))
+    holders = [
+        secret["source"]
+        for service in document["services"].values()
+        for secret in service["secrets"] if isinstance(secret, dict) and secret["target"] == "tls_key"
+    ]  # fmt: skip
+    assert sorted(holders) == ["tls_auth_gateway_key", "tls_keys_key", "tls_resource_gateway_key"]
+    assert "ca.key" not in (ROOT / "compose.tls.yaml").read_text()
+
+
 def test_no_file_of_ours_holds_a_secret() -> None:
-    for file in ("compose.yaml", "compose.quick.yaml", "deploy/seed/manifest.yaml"):
+    for file in ("compose.yaml", "compose.quick.yaml", "compose.tls.yaml", "deploy/seed/manifest.yaml"):
         assert not SECRET_VALUE.search((ROOT / file).read_text())
 
 
 def test_every_secret_and_volume_and_network_is_used() -> None:
-    document = load(ROOT / "compose.yaml")
+    document = load(*(ROOT / name for name in FILES["tls"]))
     used: dict[str, set[str]] = {"secrets": set(), "volumes": set(), "networks": set()}
     for service in document["services"].values():
         used["secrets"] |= {one if isinstance(one, str) else one["source"] for one in service.get("secrets", [])}
