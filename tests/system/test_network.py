@@ -3,7 +3,8 @@
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
@@ -76,9 +77,6 @@ async def reports_go_on(project: Project) -> None:
     await until_true(missed)
 
 
-Check = Callable[[Project], Awaitable[None]]
-
-
 async def all_is_well(project: Project) -> float:
     """Wait until somebody logs in and both servers take the token; give the seconds."""
     began = time.monotonic()
@@ -88,40 +86,18 @@ async def all_is_well(project: Project) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        ("auth_server", "auth_db", issuing_is_refused, SERVERS),
-        ("resource_a", "notes_db", notes_are_refused, ()),
-        ("resource_b", "keys", reports_go_on, ("resource_a",)),
-    ],
-    ids=lambda case: case[0],
-)
-async def test_no_name_is_found(project: Project, case: tuple[str, str, Check, Sequence[str]], held) -> None:
-    """The name server is gone, and the connections that were open are lost with it."""
-    service, neighbour, told, untouched = case
-    token = (await log_in(project)).access
-    for server in SERVERS:
-        await until_answered(project, server, token)
-    async with Load(project, token, servers=untouched) as load:
-        async with faults.without_names(project, service):
-            began = time.monotonic()
-            await project.restart(neighbour)
-            await project.healthy(neighbour)
-            await told(project)
-            noticed = time.monotonic() - began
-        back = await all_is_well(project)
-    assert load.failures == {}
-    held(
-        f"{service} finds no names: says so, judges tokens as before, and comes back by itself",
-        f"noticed after {noticed:.1f} s, all well {back:.1f} s after names were found again; "
-        f"{load.sent:,} requests at others, failures 0",
-    )
+@asynccontextmanager
+async def nameless(project: Project, service: str, neighbour: str):
+    """A service that finds no names, and has lost the connections that were open to a neighbour."""
+    async with faults.without_names(project, service):
+        await project.restart(neighbour)
+        await project.healthy(neighbour)
+        yield
 
 
 @asynccontextmanager
-async def unplugged(project: Project, network: str, service: str):
-    """A service without its cable to a network, as long as the context lasts."""
+async def unplugged(project: Project, service: str, network: str):
+    """A service without its cable to a network."""
     await project.disconnect(network, service)
     try:
         yield
@@ -129,31 +105,48 @@ async def unplugged(project: Project, network: str, service: str):
         await project.connect(network, service)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        ("auth_server", "issuing", issuing_is_refused, SERVERS),
-        ("resource_a", "notes", notes_are_refused, ()),
-        ("resource_b", "static", reports_go_on, SERVERS),
-    ],
-    ids=lambda case: case[0],
-)
-async def test_a_cable_is_pulled(project: Project, case: tuple[str, str, Check, Sequence[str]], held) -> None:
-    service, network, told, untouched = case
+@dataclass(frozen=True)
+class Case:
+    """A fault of a service's own, how it tells, and whom it does not touch."""
+
+    service: str
+    fault: Callable[[Project, str, str], AbstractAsyncContextManager[None]]
+    of: str
+    told: Callable[[Project], Awaitable[None]]
+    untouched: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """The promise, in short."""
+        return f"{self.service} {self.fault.__name__} {self.of}"
+
+
+CASES = [
+    Case("auth_server", nameless, "auth_db", issuing_is_refused, SERVERS),
+    Case("resource_a", nameless, "notes_db", notes_are_refused, ()),
+    Case("resource_b", nameless, "keys", reports_go_on, ("resource_a",)),
+    Case("auth_server", unplugged, "issuing", issuing_is_refused, SERVERS),
+    Case("resource_a", unplugged, "notes", notes_are_refused, ()),
+    Case("resource_b", unplugged, "static", reports_go_on, SERVERS),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_a_service_is_cut_off(project: Project, case: Case, held) -> None:
     token = (await log_in(project)).access
     for server in SERVERS:
         await until_answered(project, server, token)
-    async with Load(project, token, servers=untouched) as load:
-        async with unplugged(project, network, service):
-            began = time.monotonic()
-            await told(project)
+    async with Load(project, token, servers=case.untouched) as load:
+        began = time.monotonic()
+        async with case.fault(project, case.service, case.of):
+            await case.told(project)
             noticed = time.monotonic() - began
         back = await all_is_well(project)
     assert load.failures == {}
     held(
-        f"{service} without the network {network}: told as that, and back by itself when it is joined again",
-        f"noticed after {noticed:.1f} s, all well {back:.1f} s after it was joined; "
-        f"{load.sent:,} requests at others, failures 0",
+        f"{case.name}: says so, judges tokens as before, and comes back by itself",
+        f"noticed after {noticed:.1f} s, all well {back:.1f} s after its end; {load.sent:,} requests at others, "
+        "failures 0",
     )
 
 
