@@ -75,8 +75,8 @@ def ready(port: int) -> str:
     return f"python -m farseal.service.probe http://127.0.0.1:{port}/readyz"
 
 
-def nginx(ports: list[str], health: str, *files: str) -> Image:
-    """Give what an image of ours is to be that stands on nginx."""
+def nginx(ports: list[str], health: str, *parts: str) -> Image:
+    """Give what an image of ours is to be that stands on nginx, by the parts of its configuration."""
     return Image(
         base="nginx:stable",
         user="101:101",
@@ -84,13 +84,20 @@ def nginx(ports: list[str], health: str, *files: str) -> Image:
         command=[],
         health=f"curl -fsS -o /dev/null http://127.0.0.1:8080{health}",
         ports=frozenset({"80/tcp", *ports}),
-        files=frozenset({"/etc/nginx/farseal.conf", *files}),
+        files=frozenset(
+            {
+                "/etc/nginx/farseal.conf",
+                "/etc/nginx/farseal-tls.conf",
+                *(f"/etc/nginx/farseal/{part}.conf" for part in ("main", "tls", *parts)),
+            }
+        ),
         megabytes=0.1,
     )
 
 
 AUTH_SERVER = SERVICE | COMMAND_LINE | {"asyncpg", "farseal-auth-server"}
-GATEWAY_FILES = ("/etc/nginx/farseal/away.conf", "/etc/nginx/farseal/common.conf")
+GATEWAY = ("common", "problems")
+"""What both gateways have of nginx's configuration."""
 IMAGES = {
     "library": python("farseal", "", LIBRARY, entrypoint=None, command=["python"], megabytes=40),
     "auth-server": python(
@@ -131,9 +138,9 @@ IMAGES = {
         files=frozenset({"/usr/local/share/farseal-seed/manifest.yaml", "/usr/local/share/farseal-seed/seed.sh"}),
         megabytes=76,
     ),
-    "keys": nginx(["8080/tcp"], "/jwks.json"),
-    "auth-gateway": nginx(["9000/tcp"], "/", *GATEWAY_FILES),
-    "resource-gateway": nginx(["9001/tcp", "9002/tcp"], "/", *GATEWAY_FILES),
+    "keys": nginx(["8080/tcp"], "/jwks.json", "static", "documents"),
+    "auth-gateway": nginx(["9000/tcp"], "/", *GATEWAY, "auth"),
+    "resource-gateway": nginx(["9001/tcp", "9002/tcp"], "/", *GATEWAY, "notes", "reports"),
     "postgres": Image(
         base="postgres:18",
         user="",
