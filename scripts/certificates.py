@@ -3,15 +3,18 @@
     python -m scripts.certificates [FOLDER]     ./.secrets/tls, or $FARSEAL_SECRETS/tls, when not given
 
 What is there is kept. A certificate that ends within 30 days is made anew by the same CA; so is one that the CA did not
-sign. Clients trust FOLDER/ca.crt; FOLDER/ca.key signs and belongs to nobody who serves. The CA can certify names of one
-machine and of the compose networks, and nothing of the Internet.
+sign, or that is for other names. Clients trust FOLDER/ca.crt, so the CA itself is never made anew. FOLDER/ca.key signs
+and belongs to nobody who serves: it may be kept elsewhere as long as nothing is to be signed. The CA can certify names
+of one machine and of the compose networks, and nothing of the Internet.
 """
 
 import argparse
+import fcntl
 import ipaddress
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -35,29 +38,47 @@ IMAGES_USER: Final = 10001
 
 
 def ensure(folder: Path, now: datetime) -> list[str]:
-    """Make what is missing or about to end; give the names of what was made.
+    """Make what is missing or about to end; give the names of what was made. Of two runs at once one waits.
 
     Raises:
         OSError: it cannot be written.
-        ValueError: what is there is no key or no certificate.
+        ValueError: what is there is no key or no certificate, or can sign nothing (any more).
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    made = []
-    if not (folder / "ca.key").exists() or not (folder / "ca.crt").exists():
-        _make_authority(folder, now)
-        made.append("ca")
-    authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
-    key = _read_key(folder / "ca.key")
-    for name, others in NAMES.items():
-        if not _good(folder, name, authority, now):
-            _certify(folder, name, others, (authority, key), now)
-            made.append(name)
-    return made
+    with _alone(folder):
+        made = []
+        if not (folder / "ca.crt").exists():
+            _make_authority(folder, now)
+            made.append("ca")
+        authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+        if authority.not_valid_after_utc <= now:
+            raise ValueError(f"{folder}/ca.crt has ended: move the folder away, and let clients trust another CA")
+        missing = [name for name in NAMES if not _good(folder, name, authority, now)]
+        if missing:
+            key = _read_key(folder / "ca.key")
+            if key.public_key() != authority.public_key():
+                raise ValueError(f"{folder}/ca.key is not the key of {folder}/ca.crt")
+            for name in missing:
+                _certify(folder, name, NAMES[name], (authority, key), now)
+        return made + missing
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _make_authority(folder: Path, now: datetime) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
+    """A key that is there is used: the run that made it did not come to its certificate, or somebody lost that."""
+    if not (folder / "ca.key").exists():
+        _write(folder / "ca.key", _pem(ec.generate_private_key(ec.SECP256R1())), 0o600)
+    key = _read_key(folder / "ca.key")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Farseal local CA")])
     permitted: list[x509.GeneralName] = [x509.DNSName(host) for host in ("localhost", *NAMES)]
     permitted.append(x509.IPAddress(ipaddress.ip_network("127.0.0.0/8")))
@@ -69,7 +90,6 @@ def _make_authority(folder: Path, now: datetime) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    _write(folder / "ca.key", _pem(key), 0o600)
     _write(folder / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
@@ -82,9 +102,6 @@ def _certify(
 ) -> None:
     issuer, signer = authority
     key = ec.generate_private_key(ec.SECP256R1())
-    names: list[x509.GeneralName] = [
-        x509.IPAddress(ipaddress.ip_address(one)) if one[0].isdigit() else x509.DNSName(one) for one in (name, *others)
-    ]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     end = min(now + timedelta(days=LEAF_DAYS), issuer.not_valid_after_utc)
     certificate = (
@@ -92,13 +109,22 @@ def _certify(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(certifies=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(_names(name, others), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )
     # The key last: a certificate whose key is missing is not taken for a good one.
     _write(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     _write(folder / f"{name}.key", _pem(key), 0o600, served=True)
+
+
+def _names(name: str, others: tuple[str, ...]) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName(
+        [
+            x509.IPAddress(ipaddress.ip_address(one)) if one[0].isdigit() else x509.DNSName(one)
+            for one in (name, *others)
+        ]
+    )
 
 
 def _builder(
@@ -130,12 +156,21 @@ def _usage(*, certifies: bool) -> x509.KeyUsage:
 
 
 def _good(folder: Path, name: str, authority: x509.Certificate, now: datetime) -> bool:
-    """Whether a certificate and its key are there, belong together, are the CA's, and last a while."""
-    with suppress(OSError, ValueError, InvalidSignature):
+    """Whether a certificate and its key are there, belong together, are the CA's, of these names, and last a while.
+
+    A while is 30 days, or until the CA itself ends: another one would not last longer.
+    """
+    with suppress(OSError, ValueError, InvalidSignature, x509.ExtensionNotFound):
         certificate = x509.load_pem_x509_certificate((folder / f"{name}.crt").read_bytes())
         certificate.verify_directly_issued_by(authority)
-        mine = _read_key(folder / f"{name}.key").public_key() == certificate.public_key()
-        return mine and certificate.not_valid_after_utc - now > timedelta(days=RENEW_DAYS)
+        named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        if (
+            named != _names(name, NAMES[name])
+            or _read_key(folder / f"{name}.key").public_key() != certificate.public_key()
+        ):
+            return False
+        end = certificate.not_valid_after_utc
+        return end == authority.not_valid_after_utc or end - now > timedelta(days=RENEW_DAYS)
     return False
 
 

@@ -1,10 +1,13 @@
 """The certificates of compose.tls.yaml: what they certify, who can read the keys, when they are made anew."""
 
 import os
+import shutil
 import ssl
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from cryptography import x509
@@ -90,7 +93,70 @@ def test_none_outlives_its_ca_or_what_browsers_take(tmp_path: Path) -> None:
     assert one.not_valid_after_utc - one.not_valid_before_utc < timedelta(days=398)
     late = certificate(tmp_path, "ca").not_valid_after_utc - timedelta(days=60)
     ensure(tmp_path, late)
-    assert certificate(tmp_path, "auth_gateway").not_valid_after_utc == certificate(tmp_path, "ca").not_valid_after_utc
+    end = certificate(tmp_path, "ca").not_valid_after_utc
+    assert certificate(tmp_path, "auth_gateway").not_valid_after_utc == end
+    assert ensure(tmp_path, end - timedelta(seconds=1)) == [], "another one would not last longer"
+    with pytest.raises(ValueError, match="has ended"):
+        ensure(tmp_path, end)
+
+
+def test_a_key_of_the_ca_is_never_replaced(tmp_path: Path) -> None:
+    """A run that was ended between the key and its certificate, or a lost certificate."""
+    ensure(tmp_path, NOW)
+    key = (tmp_path / "ca.key").read_bytes()
+    (tmp_path / "ca.crt").unlink()
+    # Of the same key: what was certified goes on being good.
+    assert ensure(tmp_path, NOW) == ["ca"]
+    assert (tmp_path / "ca.key").read_bytes() == key
+    assert accepts(tmp_path, "keys", "keys")
+
+
+def test_the_key_of_the_ca_may_be_elsewhere_until_something_is_to_be_signed(tmp_path: Path) -> None:
+    ensure(tmp_path, NOW)
+    authority = (tmp_path / "ca.crt").read_bytes()
+    (tmp_path / "ca.key").unlink()
+    assert ensure(tmp_path, NOW) == []
+    (tmp_path / "keys.crt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"ca\.key"):
+        ensure(tmp_path, NOW)
+    assert (tmp_path / "ca.crt").read_bytes() == authority
+
+
+def test_nothing_is_signed_with_the_key_of_another_ca(tmp_path: Path) -> None:
+    """The certificates would be refused by everybody who trusts ca.crt."""
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    ensure(ours, NOW)
+    ensure(other, NOW)
+    shutil.copy(other / "ca.crt", ours / "ca.crt")
+    before = {file.name: file.read_bytes() for file in ours.iterdir()}
+    with pytest.raises(ValueError, match="is not the key of"):
+        ensure(ours, NOW)
+    assert {file.name: file.read_bytes() for file in ours.iterdir()} == before
+
+
+def test_another_name_is_another_certificate_of_the_same_ca(tmp_path: Path, monkeypatch) -> None:
+    """Whoever updates the checkout need not know which names it added."""
+    with monkeypatch.context() as earlier:
+        earlier.setitem(NAMES, "auth_gateway", ())
+        ensure(tmp_path, NOW)
+    assert ensure(tmp_path, NOW) == ["auth_gateway"]
+    assert accepts(tmp_path, "auth_gateway", "localhost")
+
+
+def test_two_runs_at_once_make_one_set(tmp_path: Path) -> None:
+    ready = Barrier(8)
+
+    def run(_: int) -> list[str]:
+        ready.wait()
+        return ensure(tmp_path, NOW)
+
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(run, range(8)))
+    assert sorted(made, key=len)[-2:] == [[], ["ca", *NAMES]]
+    assert all(accepts(tmp_path, name, name) for name in NAMES)
+    assert {file.name for file in tmp_path.iterdir()} == {
+        f"{name}.{end}" for name in ("ca", *NAMES) for end in ("crt", "key")
+    }
 
 
 @pytest.mark.parametrize(
@@ -117,5 +183,6 @@ def test_the_command_says_what_it_did_and_what_it_could_not(tmp_path: Path, caps
     assert certificates.main([str(folder)]) == 0
     assert "new: none" in capsys.readouterr().err
     (folder / "ca.key").write_text("no key")
+    (folder / "keys.key").unlink()
     assert certificates.main([str(folder)]) == 1
     assert "no certificates" in capsys.readouterr().err
