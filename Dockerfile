@@ -125,7 +125,7 @@ CMD []
 # --- what stands around them -------------------------------------------------------------------------------------------
 
 FROM nginx:stable AS keys
-COPY deploy/nginx/main.conf deploy/nginx/static.conf deploy/nginx/tls.conf deploy/nginx/documents.conf /etc/nginx/farseal/
+COPY deploy/nginx/main.conf deploy/nginx/static.conf deploy/nginx/tls.conf deploy/nginx/problems.conf deploy/nginx/documents.conf /etc/nginx/farseal/
 COPY deploy/nginx/keys.conf /etc/nginx/farseal.conf
 COPY deploy/nginx/keys-tls.conf /etc/nginx/farseal-tls.conf
 RUN chmod 755 /etc/nginx/farseal && chmod 644 /etc/nginx/farseal/* /etc/nginx/farseal*.conf && mkdir -p /var/lib/farseal/published && chmod 1777 /var/lib/farseal/published

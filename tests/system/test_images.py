@@ -88,7 +88,7 @@ def nginx(ports: list[str], health: str, *parts: str) -> Image:
             {
                 "/etc/nginx/farseal.conf",
                 "/etc/nginx/farseal-tls.conf",
-                *(f"/etc/nginx/farseal/{part}.conf" for part in ("main", "tls", *parts)),
+                *(f"/etc/nginx/farseal/{part}.conf" for part in ("main", "tls", "problems", *parts)),
             }
         ),
         megabytes=0.1,
@@ -96,8 +96,6 @@ def nginx(ports: list[str], health: str, *parts: str) -> Image:
 
 
 AUTH_SERVER = SERVICE | COMMAND_LINE | {"asyncpg", "farseal-auth-server"}
-GATEWAY = ("common", "problems")
-"""What both gateways have of nginx's configuration."""
 IMAGES = {
     "library": python("farseal", "", LIBRARY, entrypoint=None, command=["python"], megabytes=40),
     "auth-server": python(
@@ -139,8 +137,8 @@ IMAGES = {
         megabytes=76,
     ),
     "keys": nginx(["8080/tcp"], "/jwks.json", "static", "documents"),
-    "auth-gateway": nginx(["9000/tcp"], "/", *GATEWAY, "auth"),
-    "resource-gateway": nginx(["9001/tcp", "9002/tcp"], "/", *GATEWAY, "notes", "reports"),
+    "auth-gateway": nginx(["9000/tcp"], "/", "common", "auth"),
+    "resource-gateway": nginx(["9001/tcp", "9002/tcp"], "/", "common", "notes", "reports"),
     "postgres": Image(
         base="postgres:18",
         user="",

@@ -1,6 +1,7 @@
 """compose.tls.yaml: nothing is served without TLS, clients check it, and so do the verifiers."""
 
 import asyncio
+import json
 import re
 import socket
 import ssl
@@ -134,6 +135,49 @@ def agreed(port: int, context: ssl.SSLContext) -> str | None:
         context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
         return connection.version()
+
+
+LONG = b"a" * 20_000
+REFUSED = {
+    "no HTTP": (b"BOO\r\n\r\n", "400 request_malformed"),
+    "two lengths": (
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n",
+        "400 request_malformed",
+    ),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", "400 request_malformed"),
+    "trace": (b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "405 method_not_allowed"),
+    "large body": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 131073\r\n\r\n", "413 body_too_large"),
+    "long line": (b"GET /" + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n", "414 uri_too_long"),
+    "large head": (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + LONG + b"\r\n\r\n", "431 headers_too_large"),
+    "no name of ours": (b"GET /.refused/500 HTTP/1.1\r\nHost: a\r\n\r\n", "404 not_found"),
+}
+
+
+def sent(port: int, context: ssl.SSLContext, request: bytes) -> bytes:
+    """What comes back for these bytes until the other side closes, or falls silent."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(request)
+        got = b""
+        while not got.endswith(b"}") and (more := connection.recv(65536)):
+            got += more
+        return got
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+async def test_what_a_gateway_itself_refuses_is_told_as_the_services_tell_it(
+    project: Project, trusting, kind: str
+) -> None:
+    request, told = REFUSED[kind]
+    for port in project.ports.all:
+        head, _, body = (await asyncio.to_thread(sent, port, trusting, request)).partition(b"\r\n\r\n")
+        problem = json.loads(body)
+        assert head.split()[1].decode() == str(problem["status"])
+        assert f"{problem['status']} {problem['code']}" == told
+        assert b"\r\nContent-Type: application/problem+json\r\n" in head + b"\r\n"
+        assert b"nginx/" not in head
 
 
 @pytest.mark.parametrize("fault", ["another CA", "another name"])
