@@ -65,6 +65,7 @@ async def until(answer: Callable, token: str, expected: tuple[int, str | None]) 
         ({"audience": "https://else.example"}, (401, "audience_mismatch")),
         ({"audience": [ORDERS, "https://else.example"]}, (200, None)),
         ({"scope": "orders:write"}, (403, "scope_insufficient")),
+        ({"scope": None}, (403, "scope_insufficient")),
     ],
     ids=str,
 )

@@ -65,7 +65,7 @@ class Issuer:
     def mint(
         self,
         audience: str | Sequence[str],
-        scope: str = "",
+        scope: str | None = "",
         *,
         lifetime: int = 300,
         kid: str | None = None,
@@ -76,7 +76,7 @@ class Issuer:
 
         Args:
             audience: whom it is for.
-            scope: separated by one space, as in the token.
+            scope: separated by one space, as in the token; left out when None.
             lifetime: seconds until ``exp``, counted from now; a token with a negative one expired so long ago.
             kid: of the key that signs; the one that is active when not given; any that is published.
             header: members of the header to change; one given as None is left out.
