@@ -6,35 +6,26 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from tests.support.tokens import ISSUER, NOTES, REPORTS
+from farseal_testing.issuer import Issuer
+from tests.resources.people import NOTES, REPORTS
 
 START_SECONDS = 20.0
 
 ANY_PORTS = {"HOST": "127.0.0.1", "PORT": "0", "OPS_PORT": "0", "DRAIN_SECONDS": "0", "GRACE_SECONDS": "5"}
 
 
-def notes_environment(dsn: str, published: Path, **changes: str) -> dict[str, str]:
+def notes_environment(dsn: str, issuer: Issuer, **changes: str) -> dict[str, str]:
     """All that resource_a is given: nothing of the auth server's but the name in ``iss`` and the documents."""
     own = {f"RESOURCE_A_{name}": value for name, value in (ANY_PORTS | {"DATABASE_URL": dsn}).items()}
-    return own | trusting(published, NOTES) | changes
+    return own | issuer.settings(NOTES) | changes
 
 
-def reports_environment(notes_url: str, published: Path, **changes: str) -> dict[str, str]:
+def reports_environment(notes_url: str, issuer: Issuer, **changes: str) -> dict[str, str]:
     """All that resource_b is given."""
     own = {f"RESOURCE_B_{name}": value for name, value in (ANY_PORTS | {"NOTES_URL": notes_url}).items()}
-    return own | trusting(published, REPORTS) | changes
-
-
-def trusting(published: Path, audience: str) -> dict[str, str]:
-    return {
-        "FARSEAL_ISSUER": ISSUER,
-        "FARSEAL_AUDIENCE": audience,
-        "FARSEAL_TRUST_DIRECTORY": str(published),
-        "FARSEAL_STATUS": "off",
-    }
+    return own | issuer.settings(REPORTS) | changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,11 @@
-"""Both resource servers for tests: really listening, really asking PostgreSQL, trusting an issuer in memory."""
+"""Both resource servers for tests: really listening, really asking PostgreSQL, trusting an issuer in this process."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import aiohttp
 from aiohttp import web
@@ -22,8 +20,6 @@ from farseal.service.metrics import ServiceMetrics
 from farseal.service.ops import Readiness
 from farseal.service.run import Listen, Listening, Stop, serve
 from farseal.settings import TrustSettings
-from farseal.status_list import StatusPolicy
-from tests.support.tokens import ISSUER, Issuer
 
 ANY_PORT = Listen("127.0.0.1", 0)
 
@@ -108,12 +104,6 @@ async def running(make: MakeApp, name: str) -> AsyncIterator[Service]:
     task.result()
 
 
-def trust(directory: Path, audience: str, **changes: Any) -> TrustSettings:
-    """Trust in the test issuer's documents, whose tokens say nothing of their status unless a test has it so."""
-    given: dict[str, Any] = {"issuer": ISSUER, "trust_directory": directory, "status": StatusPolicy.OFF} | changes
-    return TrustSettings(audience=audience, **given)
-
-
 def notes_service(dsn: str, trusted: TrustSettings, **changes: Any) -> Any:
     """resource_a, on its own database, migrated on start."""
     values: dict[str, Any] = {"database_url": Secret(dsn), "migrate_on_start": True, "pool_size": 4}
@@ -132,21 +122,3 @@ def reports_service(notes_url: str, trusted: TrustSettings, **changes: Any) -> A
         lambda metrics, readiness: resource_b.app.create_app(settings, trusted, metrics=metrics, readiness=readiness),
         "resource_b",
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody with a subject of their own, so that tests that share a database do not meet."""
-
-    issuer: Issuer
-    subject: str
-    claims: dict[str, Any]
-
-    def token(self, **changes: Any) -> str:
-        """A good token of this person's."""
-        return self.issuer.mint(sub=self.subject, **(self.claims | changes))
-
-
-def person(issuer: Issuer, **claims: Any) -> Person:
-    """A new person with these claims."""
-    return Person(issuer, str(uuid4()), claims)

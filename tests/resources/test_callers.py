@@ -2,20 +2,9 @@
 
 import pytest
 
-from farseal.claims import parse_access_claims
-from farseal.web import Principal
+from farseal_testing.issuer import Issuer
 from resource_a.callers import Caller, UnusableClaims, caller_of
-from tests.support.tokens import Issuer
-
-ISSUER = Issuer(now=1_800_000_000)
-
-
-def principal_with(**claims: object) -> Principal:
-    """The principal of a token with these claims; None leaves one out."""
-    parsed = parse_access_claims(ISSUER.claims(**claims))
-    return Principal(
-        id=parsed.subject, client_id=parsed.client_id, scopes=parsed.scopes, roles=parsed.roles, claims=parsed
-    )
+from tests.resources.people import principal_of, token_of
 
 
 @pytest.mark.parametrize(
@@ -30,9 +19,9 @@ def principal_with(**claims: object) -> Principal:
         pytest.param({"roles": ["org_admin"], "scope": "notes:write"}, None, id="org-admin-that-may-not-read"),
     ],
 )
-def test_who_reads_an_organisations_notes(claims: dict[str, object], readable_org: str | None) -> None:
+def test_who_reads_an_organisations_notes(issuer: Issuer, claims: dict[str, object], readable_org: str | None) -> None:
     """The role, the claim and the scope are needed together."""
-    caller = caller_of(principal_with(**claims))
+    caller = caller_of(principal_of(token_of(issuer, **claims)))
     assert isinstance(caller, Caller)
     assert caller.readable_org == readable_org
 
@@ -49,16 +38,16 @@ def test_who_reads_an_organisations_notes(claims: dict[str, object], readable_or
         pytest.param({"sub": "x" * 256}, "sub", id="subject-longer-than-the-index-takes"),
     ],
 )
-def test_claims_that_cannot_own_a_note(claims: dict[str, object], claim: str) -> None:
+def test_claims_that_cannot_own_a_note(issuer: Issuer, claims: dict[str, object], claim: str) -> None:
     """A claim that is present and unfit is told, not taken for absent."""
-    refused = caller_of(principal_with(**claims))
+    refused = caller_of(principal_of(token_of(issuer, **claims)))
     assert isinstance(refused, UnusableClaims)
     assert refused.claim == claim
 
 
 @pytest.mark.parametrize("length", [1, 255])
-def test_the_shortest_and_the_longest_identifiers_are_fit(length: int) -> None:
+def test_the_shortest_and_the_longest_identifiers_are_fit(issuer: Issuer, length: int) -> None:
     """Both boundaries are inside."""
-    caller = caller_of(principal_with(sub="s" * length, org_id="o" * length))
+    caller = caller_of(principal_of(token_of(issuer, sub="s" * length, org_id="o" * length)))
     assert isinstance(caller, Caller)
     assert (caller.subject, caller.org_id) == ("s" * length, "o" * length)

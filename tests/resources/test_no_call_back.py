@@ -15,12 +15,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from farseal.clock import now
 from farseal.settings import TrustSettings
 from farseal.web import setup
+from farseal_testing.forge import Forgery
+from farseal_testing.issuer import ENTRIES, Issuer, claims_of
 from tests.resources.connect_guard import ConnectRefusedByGuardError, only_connects_to
+from tests.resources.people import NOTES, REPORTS, token_of
 from tests.resources.stack import Service, notes_service, reports_service, running
-from tests.support.tokens import NOTES, REPORTS, Issuer, compact_json, sign
 
 
 @dataclass
@@ -33,7 +34,7 @@ class ListeningIssuer:
 
 
 @pytest.fixture
-async def auth() -> AsyncIterator[ListeningIssuer]:
+async def auth(tmp_path: Path) -> AsyncIterator[ListeningIssuer]:
     """The issuer, listening."""
     visits: list[int] = []
 
@@ -43,12 +44,8 @@ async def auth() -> AsyncIterator[ListeningIssuer]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    yield ListeningIssuer(Issuer(now=now(), issuer=f"http://127.0.0.1:{port}", entry=0), port, visits)
+    yield ListeningIssuer(Issuer(tmp_path / "published", issuer=f"http://127.0.0.1:{port}"), port, visits)
     server.close()
-
-
-def trust_in(auth: ListeningIssuer, directory: Path, audience: str) -> TrustSettings:
-    return TrustSettings(issuer=auth.issuer.issuer, audience=audience, trust_directory=directory)
 
 
 def address_of(service: Service) -> tuple[str, int]:
@@ -62,68 +59,72 @@ def database_of(dsn: str) -> Any:
     return f"{host}/.s.PGSQL.{port}" if str(host).startswith("/") else (host, port)
 
 
+def entry(index: int, uri: str) -> dict[str, Any]:
+    """The claim ``status`` of a token."""
+    return {"status_list": {"idx": index, "uri": uri}}
+
+
 def tokens(issuer: Issuer) -> dict[str, str | None]:
     """One of each kind: the last five are those that tempt a verifier to ask its issuer."""
-    stranger = Issuer(now=issuer.now, issuer=issuer.issuer, kid="second")
+    good = token_of(issuer, roles=["analyst", "org_admin"])
     return {
-        "good": issuer.mint(roles=["analyst", "org_admin"]),
+        "good": good,
         "none": None,
         "garbage": "x.y.z",
-        "beyond its list": issuer.mint(status=issuer.status(64)),
-        "expired": issuer.mint(exp=issuer.now - 3600),
-        "too early": issuer.mint(nbf=issuer.now + 3600),
-        "wrong audience": issuer.mint(aud="https://elsewhere.invalid"),
-        "alg none": f"{sign(compact_json(issuer.header(alg='none')), compact_json(issuer.claims()), issuer.key)}",
-        "bad signature": issuer.mint()[:-8] + "AAAAAAAA",
-        "unknown issuer": issuer.mint(iss="https://elsewhere.invalid"),
-        "unknown kid": stranger.mint(),
-        "no kid": issuer.mint(header={"kid": None}),
-        "a key in the header": issuer.mint(header={"jku": f"{issuer.issuer}/jwks.json", "x5u": issuer.issuer}),
-        "of an unknown list": issuer.mint(status=issuer.status(0, f"{issuer.issuer}/.well-known/status/new.jwt")),
+        "beyond its list": token_of(issuer, status=entry(ENTRIES, issuer.list_uri)),
+        "expired": token_of(issuer, lifetime=-3600),
+        "too early": token_of(issuer, nbf=claims_of(good)["iat"] + 3600),
+        "wrong audience": token_of(issuer, audience="https://elsewhere.invalid"),
+        "alg none": token_of(issuer, header={"alg": "none"}),
+        "bad signature": good[:-8] + "AAAAAAAA",
+        "unknown issuer": token_of(issuer, iss="https://elsewhere.invalid"),
+        "unknown kid": issuer.forged(Forgery.UNKNOWN_KEY, good),
+        "no kid": token_of(issuer, header={"kid": None}),
+        "a key in the header": token_of(issuer, header={"jku": f"{issuer.issuer}/jwks.json", "x5u": issuer.issuer}),
+        "of an unknown list": token_of(issuer, status=entry(0, f"{issuer.issuer}/.well-known/status/new.jwt")),
     }
 
 
 async def ask_everything(service: Service, paths: list[str], issuer: Issuer) -> set[int]:
     """Each path with each kind of token, and a flood of random kids."""
     statuses = set()
+    kinds = tokens(issuer).values()
     for path in paths:
-        for token in tokens(issuer).values():
+        for token in kinds:
             statuses.add((await service.ask("GET", path, token)).status)
     for number in range(50):
-        flood = issuer.mint(header={"kid": f"random-{number}"})
+        flood = token_of(issuer, header={"kid": f"random-{number}"})
         statuses.add((await service.ask("GET", paths[0], flood)).status)
     return statuses
 
 
-async def test_notes_reach_their_database_alone(auth: ListeningIssuer, database_url: str, tmp_path: Path) -> None:
+async def test_notes_reach_their_database_alone(auth: ListeningIssuer, database_url: str) -> None:
     """Every kind of token at every path: the guard refuses nothing, because nothing is tried."""
-    published = auth.issuer.publish_lists(auth.issuer.publish(tmp_path / "published"))
     with only_connects_to(database_of(database_url)) as attempts:
-        async with notes_service(database_url, trust_in(auth, published, NOTES), pool_size=2) as notes:
+        async with notes_service(database_url, auth.issuer.trust(NOTES), pool_size=2) as notes:
             attempts.allow(address_of(notes))
             paths = ["/notes", "/notes/x", "/nowhere", "/openapi.yaml", "/.well-known/oauth-protected-resource"]
             statuses = await ask_everything(notes, paths, auth.issuer)
-            created = await notes.ask("POST", "/notes", auth.issuer.mint(), json={"title": "t"})
+            created = await notes.ask("POST", "/notes", token_of(auth.issuer), json={"title": "t"})
             path = created.headers["Location"]
             replaced = await notes.ask(
-                "PUT", path, auth.issuer.mint(), headers={"If-Match": "*"}, json={"title": "u", "body": ""}
+                "PUT", path, token_of(auth.issuer), headers={"If-Match": "*"}, json={"title": "u", "body": ""}
             )
             assert replaced.status == 200
-            assert (await notes.ask("DELETE", path, auth.issuer.mint())).status == 204
+            assert (await notes.ask("DELETE", path, token_of(auth.issuer))).status == 204
     assert statuses == {200, 401, 404, 503}
     assert attempts.refused == []
     assert database_of(database_url) in attempts.allowed
     assert auth.visits == []
 
 
-async def test_reports_reach_the_notes_service_alone(auth: ListeningIssuer, database_url: str, tmp_path: Path) -> None:
+async def test_reports_reach_the_notes_service_alone(auth: ListeningIssuer, database_url: str) -> None:
     """The same for reports, which have no database to reach."""
-    published = auth.issuer.publish_lists(auth.issuer.publish(tmp_path / "published"))
-    async with notes_service(database_url, trust_in(auth, published, NOTES)) as notes:
+    async with notes_service(database_url, auth.issuer.trust(NOTES)) as notes:
         # The notes service lives in this process too; its connections are made before the guard stands.
-        assert (await notes.ask("GET", "/notes", auth.issuer.mint())).status == 200
+        assert (await notes.ask("GET", "/notes", token_of(auth.issuer))).status == 200
         with only_connects_to(address_of(notes)) as attempts:
-            async with reports_service(notes.url, trust_in(auth, published, REPORTS)) as reports:
+            async with reports_service(notes.url, auth.issuer.trust(REPORTS)) as reports:
                 attempts.allow(address_of(reports))
                 paths = ["/reports/mine", "/reports/org", "/reports/none", "/openapi.yaml"]
                 statuses = await ask_everything(reports, paths, auth.issuer)
@@ -137,19 +138,19 @@ async def test_without_trust_nothing_is_fetched(auth: ListeningIssuer, database_
     """A directory with nothing in it: 503 for every token, and still nobody asks the issuer."""
     empty = tmp_path / "empty"
     empty.mkdir()
-    async with notes_service(database_url, trust_in(auth, empty, NOTES)) as notes:
+    nothing = TrustSettings.from_environ(auth.issuer.settings(NOTES) | {"FARSEAL_TRUST_DIRECTORY": str(empty)})
+    async with notes_service(database_url, nothing) as notes:
         with only_connects_to(address_of(notes)) as attempts:
             for _ in range(20):
-                answer = await notes.ask("GET", "/notes", auth.issuer.mint())
+                answer = await notes.ask("GET", "/notes", token_of(auth.issuer))
                 assert (answer.status, answer.code) == (503, "trust_unavailable")
     assert attempts.refused == []
     assert auth.visits == []
 
 
 @pytest.mark.parametrize("way", ["client", "stream", "blocking", "connect_ex", "datagram", "name"])
-async def test_the_guard_catches_a_planted_call(auth: ListeningIssuer, tmp_path: Path, way: str) -> None:
+async def test_the_guard_catches_a_planted_call(auth: ListeningIssuer, way: str) -> None:
     """A handler that does call back is caught, whichever way it takes; without the guard it would get through."""
-    published = auth.issuer.publish_lists(auth.issuer.publish(tmp_path / "published"))
 
     async def call_back(_request: web.Request) -> web.Response:
         target = ("127.0.0.1", auth.port)
@@ -175,7 +176,7 @@ async def test_the_guard_catches_a_planted_call(auth: ListeningIssuer, tmp_path:
     def make(_metrics: object, _readiness: object) -> web.Application:
         app = web.Application()
         app.router.add_get("/planted", call_back)
-        setup(app, trust_in(auth, published, NOTES), rules="GET /planted public")
+        setup(app, auth.issuer.trust(NOTES), rules="GET /planted public")
         return app
 
     async with running(make, "planted") as service:

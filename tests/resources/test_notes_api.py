@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 from yarl import URL
 
-from tests.resources.stack import Person, Service, person
-from tests.support.tokens import Issuer
+from farseal_testing.issuer import Issuer
+from tests.resources.people import Person, person, token_of
+from tests.resources.stack import Service
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ async def test_a_token_without_an_organisation(notes: Service, issuer: Issuer) -
 async def test_claims_that_cannot_own_a_note(notes: Service, issuer: Issuer) -> None:
     """A good token whose org_id is no identifier is told so, and nothing is stored or listed."""
     for method in ("POST", "GET"):
-        answer = await notes.ask(method, "/notes", issuer.mint(org_id=["acme"]), json={"title": "t"})
+        answer = await notes.ask(method, "/notes", token_of(issuer, org_id=["acme"]), json={"title": "t"})
         assert (answer.status, answer.code) == (403, "claims_unusable")
         assert "org_id" in answer.json["detail"]
 

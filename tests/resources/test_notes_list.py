@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.resources.stack import Person, Service, person
-from tests.support.tokens import Issuer
+from farseal_testing.issuer import Issuer
+from tests.resources.people import Person, person
+from tests.resources.stack import Service
 
 
 async def create(notes: Service, who: Person, title: str = "t", body: str = "") -> str:

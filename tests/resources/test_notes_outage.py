@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
@@ -13,13 +12,14 @@ import pytest
 from farseal.environment import Secret
 from farseal.service.migrate import MigrationError
 from farseal.service.postgres import DatabaseRefusedError, DatabaseUnavailable
+from farseal_testing.issuer import Issuer
 from resource_a.app import migrate_database
 from resource_a.settings import Settings
 from resource_a.storage.database import NotMigratedError
+from tests.resources.people import NOTES, person
 from tests.resources.relay import Relay
-from tests.resources.stack import Service, notes_service, person, trust
+from tests.resources.stack import Service, notes_service
 from tests.support.postgres import NewDatabase, run_apart
-from tests.support.tokens import NOTES, Issuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,19 @@ def relay_to(dsn: str) -> tuple[Relay, str]:
 
 
 @pytest.fixture
-async def behind(database_url: str, published: Path) -> AsyncIterator[Behind]:
+async def behind(database_url: str, issuer: Issuer) -> AsyncIterator[Behind]:
     """A service whose database can be taken away. Statements may take half a second."""
-    async with through_a_relay(database_url, published) as found:
+    async with through_a_relay(database_url, issuer) as found:
         yield found
 
 
 @asynccontextmanager
-async def through_a_relay(dsn: str, published: Path) -> AsyncIterator[Behind]:
+async def through_a_relay(dsn: str, issuer: Issuer) -> AsyncIterator[Behind]:
     relay, server = relay_to(dsn)
     async with relay:
         relayed = f"{server}:{relay.port}{urlsplit(dsn).path}"
         async with notes_service(
-            relayed, trust(published, NOTES), pool_size=2, command_seconds=0.5, start_seconds=10.0
+            relayed, issuer.trust(NOTES), pool_size=2, command_seconds=0.5, start_seconds=10.0
         ) as notes:
             try:
                 yield Behind(notes, relay)
@@ -148,27 +148,27 @@ async def test_all_connections_taken(behind: Behind, database_url: str, issuer: 
     assert (await notes.ask("GET", path, token)).status == 200
 
 
-async def test_a_database_without_tables_is_refused(new_database: NewDatabase, published: Path) -> None:
+async def test_a_database_without_tables_is_refused(new_database: NewDatabase, issuer: Issuer) -> None:
     """Told which file is missing and what to do; with the setting it is migrated; a second start finds it so."""
     dsn = await new_database()
     with pytest.raises(NotMigratedError, match=r"0001_notes\.sql.*python -m resource_a migrate"):
-        async with notes_service(dsn, trust(published, NOTES), migrate_on_start=False):
+        async with notes_service(dsn, issuer.trust(NOTES), migrate_on_start=False):
             raise AssertionError("served without tables")
     for migrate_on_start in (True, False):
-        async with notes_service(dsn, trust(published, NOTES), migrate_on_start=migrate_on_start) as notes:
+        async with notes_service(dsn, issuer.trust(NOTES), migrate_on_start=migrate_on_start) as notes:
             assert (await notes.ask("GET", "/readyz", ops=True)).status == 200
 
 
-async def test_a_database_of_a_later_version_is_refused(new_database: NewDatabase, published: Path) -> None:
+async def test_a_database_of_a_later_version_is_refused(new_database: NewDatabase, issuer: Issuer) -> None:
     """An old release does not write to tables it does not know."""
     dsn = await new_database()
-    async with notes_service(dsn, trust(published, NOTES)):
+    async with notes_service(dsn, issuer.trust(NOTES)):
         pass
     connection = await asyncpg.connect(dsn)
     await connection.execute("INSERT INTO schema_migration (number, name, checksum) VALUES (2, '0002_later.sql', 'x')")
     await connection.close()
     with pytest.raises(MigrationError, match="0002_later"):
-        async with notes_service(dsn, trust(published, NOTES), migrate_on_start=False):
+        async with notes_service(dsn, issuer.trust(NOTES), migrate_on_start=False):
             raise AssertionError("served a database of a later version")
 
 
@@ -201,22 +201,20 @@ def test_a_database_that_is_not_utf8_is_refused(postgres_server: object, databas
     run_apart(make_and_migrate())
 
 
-async def test_a_database_that_is_not_there(published: Path) -> None:
+async def test_a_database_that_is_not_there(issuer: Issuer) -> None:
     """Waited for as long as the setting says, then told without address or password."""
     with pytest.raises(DatabaseUnavailable) as caught:
-        async with notes_service(
-            "postgresql://notes:s3cret@127.0.0.1:1/notes", trust(published, NOTES), start_seconds=0.2
-        ):
+        async with notes_service("postgresql://notes:s3cret@127.0.0.1:1/notes", issuer.trust(NOTES), start_seconds=0.2):
             raise AssertionError("served without a database")
     assert "s3cret" not in str(caught.value)
 
 
-async def test_wrong_credentials_are_not_waited_for(database_url: str, published: Path) -> None:
+async def test_wrong_credentials_are_not_waited_for(database_url: str, issuer: Issuer) -> None:
     """No password becomes right by waiting."""
     parts = urlsplit(database_url)
     user = parts.netloc.partition(":")[0]
     wrong = parts._replace(netloc=f"{user}:wr0ng@{parts.netloc.rpartition('@')[2]}").geturl()
     with pytest.raises(DatabaseRefusedError) as caught:
-        async with notes_service(wrong, trust(published, NOTES)):
+        async with notes_service(wrong, issuer.trust(NOTES)):
             raise AssertionError("served with a wrong password")
     assert "wr0ng" not in str(caught.value)

@@ -6,8 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.resources.stack import Person, Service, person
-from tests.support.tokens import Issuer, compact_json, sign
+from farseal_testing.forge import Forgery
+from farseal_testing.issuer import Issuer
+from tests.resources.people import Person, person, token_of
+from tests.resources.stack import Service
 
 OWN = {"GET": 200, "PUT": 200, "DELETE": 204}
 READ_ONLY = {"GET": 200, "PUT": 403, "DELETE": 403}
@@ -84,7 +86,7 @@ async def test_writing_alone_tells_nothing_of_others(notes: Service, issuer: Iss
 
 async def test_a_client_is_an_owner_like_any_other(notes: Service, issuer: Issuer) -> None:
     """A token of client_credentials has the client as its subject, and notes of its own."""
-    token = issuer.mint(sub="nightly-job", client_id="nightly-job", org_id=None)
+    token = token_of(issuer, sub="nightly-job", client_id="nightly-job", org_id=None)
     created = await notes.ask("POST", "/notes", token, json={"title": "t"})
     assert created.json["owner"] == "nightly-job"
     assert (await notes.ask("GET", created.headers["Location"], token)).status == 200
@@ -105,7 +107,6 @@ async def test_a_forged_token_opens_nothing(notes: Service, issuer: Issuer) -> N
     """The claims of the owner under another key: 401, before any note is looked for."""
     alice = person(issuer)
     created = await notes.ask("POST", "/notes", alice.token(), json={"title": "t"})
-    other = Issuer(now=issuer.now, kid="second")
-    forged = sign(compact_json(issuer.header()), compact_json(issuer.claims(sub=alice.subject)), other.key)
+    forged = issuer.forged(Forgery.STOLEN_KID, alice.token())
     answer = await notes.ask("GET", created.headers["Location"], forged)
     assert (answer.status, answer.code) == (401, "signature_invalid")

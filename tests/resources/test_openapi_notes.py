@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
+from farseal_testing.issuer import Issuer
 from tests.resources.openapi import nonconformities
+from tests.resources.people import token_of
 from tests.resources.stack import Service
-from tests.support.tokens import Issuer
 
 MORE = """
 [checks.positive_data_acceptance]
@@ -32,7 +33,7 @@ async def test_notes_conform(notes: Service, issuer: Issuer, tmp_path: Path) -> 
 
     Six operations of seven: the description itself is not among them.
     """
-    token = issuer.mint(exp=issuer.now + 3600)
+    token = token_of(issuer, lifetime=3600)
     for _ in range(2):
         await notes.ask("POST", "/notes", token, json={"title": "t"})
     cursor = (await notes.ask("GET", "/notes?limit=1", token)).json["next_cursor"]

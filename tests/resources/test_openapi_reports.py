@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from farseal_testing.issuer import Issuer
 from tests.resources.openapi import nonconformities
+from tests.resources.people import token_of
 from tests.resources.stack import Service
-from tests.support.tokens import Issuer
 
 
 @pytest.fixture
 async def token(notes: Service, issuer: Issuer) -> str:
     """An analyst with something to report on."""
-    token = issuer.mint(exp=issuer.now + 3600, roles=["analyst", "org_admin"])
+    token = token_of(issuer, lifetime=3600, roles=["analyst", "org_admin"])
     for _ in range(2):
         await notes.ask("POST", "/notes", token, json={"title": "t", "body": "b"})
     return token

@@ -1,7 +1,6 @@
 """Each openapi.yaml is valid, and describes each route of its application and no other."""
 
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,22 +14,22 @@ import resource_b.app
 import resource_b.settings
 from farseal.environment import Secret
 from farseal.service.metrics import ServiceMetrics
-from tests.resources.stack import trust
-from tests.support.tokens import NOTES, REPORTS
+from farseal_testing.issuer import Issuer
+from tests.resources.people import NOTES, REPORTS
 
 
-def notes_app(directory: Path) -> web.Application:
+def notes_app(issuer: Issuer) -> web.Application:
     settings = resource_a.settings.Settings(database_url=Secret("postgresql://notes@127.0.0.1:1/notes"))
-    return resource_a.app.create_app(settings, trust(directory, NOTES), metrics=ServiceMetrics("a"))
+    return resource_a.app.create_app(settings, issuer.trust(NOTES), metrics=ServiceMetrics("a"))
 
 
-def reports_app(directory: Path) -> web.Application:
+def reports_app(issuer: Issuer) -> web.Application:
     settings = resource_b.settings.Settings(notes_url="http://127.0.0.1:1")
-    return resource_b.app.create_app(settings, trust(directory, REPORTS), metrics=ServiceMetrics("b"))
+    return resource_b.app.create_app(settings, issuer.trust(REPORTS), metrics=ServiceMetrics("b"))
 
 
 @pytest.mark.parametrize(("module", "make"), [("resource_a", notes_app), ("resource_b", reports_app)])
-def test_every_route_is_described(module: str, make: Any, tmp_path: Path) -> None:
+def test_every_route_is_described(module: str, make: Any, issuer: Issuer) -> None:
     """Nothing is served that is not described, and nothing described that is not served."""
     document = yaml.safe_load(files(module).joinpath("openapi.yaml").read_bytes())
     validate(document)
@@ -42,7 +41,7 @@ def test_every_route_is_described(module: str, make: Any, tmp_path: Path) -> Non
     }
     served = {
         (route.method, route.resource.canonical)
-        for route in make(tmp_path).router.routes()
+        for route in make(issuer).router.routes()
         if route.method != "HEAD" and route.resource is not None
     }
     assert described == served

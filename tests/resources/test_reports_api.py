@@ -4,19 +4,19 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from farseal_testing.issuer import Issuer
 from resource_b.app import create_app
 from resource_b.http.reports import NOTES_CLIENT
 from resource_b.notes_client import Bounds
 from resource_b.settings import Settings
+from tests.resources.people import NOTES, REPORTS, person, token_of
 from tests.resources.relay import Relay
-from tests.resources.stack import Service, notes_service, person, reports_service, trust
-from tests.support.tokens import NOTES, REPORTS, Issuer
+from tests.resources.stack import Service, notes_service, reports_service
 
 
 async def write(notes: Service, token: str, *bodies: str) -> list[str]:
@@ -57,11 +57,11 @@ async def test_an_organisations_report(notes: Service, reports: Service, issuer:
     assert (part["notes"], part["authors"]) == (2, 1)
 
 
-async def test_many_notes_are_truncated(notes: Service, published: Path, issuer: Issuer) -> None:
+async def test_many_notes_are_truncated(notes: Service, issuer: Issuer) -> None:
     """Beyond the bound the report says that its figures are lower bounds."""
     alice = person(issuer)
     await write(notes, alice.token(), *["x"] * 5)
-    async with reports_service(notes.url, trust(published, REPORTS), max_notes=3) as reports:
+    async with reports_service(notes.url, issuer.trust(REPORTS), max_notes=3) as reports:
         report = (await reports.ask("GET", "/reports/mine", alice.token())).json
     assert (report["notes"]["count"], report["notes"]["truncated"]) == (3, True)
 
@@ -80,11 +80,13 @@ async def test_many_notes_are_truncated(notes: Service, published: Path, issuer:
         pytest.param(
             "/reports/org", {"roles": ["analyst"], "org_id": None}, 403, "organisation_missing", id="org-of-nobody"
         ),
-        pytest.param("/reports/mine", {"aud": NOTES}, 401, "audience_mismatch", id="token-for-notes-alone"),
-        pytest.param("/reports/mine", {"aud": REPORTS}, 401, "upstream_token_refused", id="token-for-reports-alone"),
+        pytest.param("/reports/mine", {"audience": NOTES}, 401, "audience_mismatch", id="token-for-notes-alone"),
+        pytest.param(
+            "/reports/mine", {"audience": REPORTS}, 401, "upstream_token_refused", id="token-for-reports-alone"
+        ),
         pytest.param("/reports/mine", {"scope": "reports:read"}, 403, "upstream_refused", id="without-notes-read"),
         pytest.param("/reports/mine", {"org_id": ["acme"]}, 403, "upstream_refused", id="claims-notes-cannot-use"),
-        pytest.param("/reports/mine", {"exp": 1}, 401, "token_expired", id="expired"),
+        pytest.param("/reports/mine", {"lifetime": -3600}, 401, "token_expired", id="expired"),
     ],
 )
 async def test_who_gets_a_report(
@@ -102,7 +104,7 @@ async def test_who_gets_a_report(
     )
 
 
-async def test_a_token_that_notes_refuses_is_refused_here(aiohttp_server: Any, published: Path, issuer: Issuer) -> None:
+async def test_a_token_that_notes_refuses_is_refused_here(aiohttp_server: Any, issuer: Issuer) -> None:
     """A session whose end notes knows of and this service does not: the caller must learn that another token is needed,
     and from a challenge of this service."""
 
@@ -112,7 +114,7 @@ async def test_a_token_that_notes_refuses_is_refused_here(aiohttp_server: Any, p
     app = web.Application()
     app.router.add_get("/notes", revoked)
     upstream = await aiohttp_server(app)
-    async with reports_service(f"http://127.0.0.1:{upstream.port}", trust(published, REPORTS)) as reports:
+    async with reports_service(f"http://127.0.0.1:{upstream.port}", issuer.trust(REPORTS)) as reports:
         for path in ("/reports/mine", "/reports/org"):
             answer = await reports.ask("GET", path, person(issuer, roles=["analyst"]).token())
             assert (answer.status, answer.code) == (401, "upstream_token_refused")
@@ -173,14 +175,14 @@ async def huge(_request: web.Request) -> web.StreamResponse:
     ],
 )
 async def test_a_failing_notes_service_is_a_502(
-    aiohttp_server: Any, published: Path, issuer: Issuer, *, handler: Handler, code: str
+    aiohttp_server: Any, issuer: Issuer, *, handler: Handler, code: str
 ) -> None:
     """Told in time, as a problem that quotes nothing of what came."""
     app = web.Application()
     app.router.add_get("/notes", handler)
     upstream = await aiohttp_server(app, shutdown_timeout=0.1)
     url = f"http://127.0.0.1:{upstream.port}"
-    async with reports_service(url, trust(published, REPORTS), notes_timeout_seconds=0.5) as reports:
+    async with reports_service(url, issuer.trust(REPORTS), notes_timeout_seconds=0.5) as reports:
         for path in ("/reports/mine", "/reports/org"):
             began = time.monotonic()
             answer = await reports.ask("GET", path, person(issuer, roles=["analyst"]).token())
@@ -190,31 +192,29 @@ async def test_a_failing_notes_service_is_a_502(
         assert (await reports.ask("GET", "/readyz", ops=True)).status == 200
 
 
-async def test_reports_come_back_with_the_notes_service(database_url: str, published: Path, issuer: Issuer) -> None:
+async def test_reports_come_back_with_the_notes_service(database_url: str, issuer: Issuer) -> None:
     """Down: 502. Up again: 200. Nobody restarts the reports service."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-        async with reports_service(dead, trust(published, REPORTS)) as reports:
-            answer = await reports.ask("GET", "/reports/mine", issuer.mint())
+        async with reports_service(dead, issuer.trust(REPORTS)) as reports:
+            answer = await reports.ask("GET", "/reports/mine", token_of(issuer))
             assert (answer.status, answer.code) == (502, "upstream_unreachable")
 
-    async with notes_service(database_url, trust(published, NOTES)) as notes:
+    async with notes_service(database_url, issuer.trust(NOTES)) as notes:
         port = int(notes.url.rpartition(":")[2])
         async with (
             Relay(lambda: asyncio.open_connection("127.0.0.1", port)) as relay,
-            reports_service(f"http://127.0.0.1:{relay.port}", trust(published, REPORTS)) as reports,
+            reports_service(f"http://127.0.0.1:{relay.port}", issuer.trust(REPORTS)) as reports,
         ):
-            assert (await reports.ask("GET", "/reports/mine", issuer.mint())).status == 200
+            assert (await reports.ask("GET", "/reports/mine", token_of(issuer))).status == 200
             await relay.cut()
-            assert (await reports.ask("GET", "/reports/mine", issuer.mint())).code == "upstream_unreachable"
+            assert (await reports.ask("GET", "/reports/mine", token_of(issuer))).code == "upstream_unreachable"
             await relay.mend()
-            assert (await reports.ask("GET", "/reports/mine", issuer.mint())).status == 200
+            assert (await reports.ask("GET", "/reports/mine", token_of(issuer))).status == 200
 
 
-async def test_too_many_reports_are_told_so(
-    aiohttp_server: Any, aiohttp_client: Any, published: Path, issuer: Issuer
-) -> None:
+async def test_too_many_reports_are_told_so(aiohttp_server: Any, aiohttp_client: Any, issuer: Issuer) -> None:
     """While all places wait for a slow notes service, one more caller gets 503 and when to come back."""
     arrived, answered = asyncio.Event(), asyncio.Event()
 
@@ -227,9 +227,9 @@ async def test_too_many_reports_are_told_so(
     slow.router.add_get("/notes", waits)
     upstream = await aiohttp_server(slow)
     settings = Settings(notes_url=f"http://127.0.0.1:{upstream.port}", notes_timeout_seconds=30.0, notes_concurrency=1)
-    app = create_app(settings, trust(published, REPORTS))
+    app = create_app(settings, issuer.trust(REPORTS))
     client = await aiohttp_client(app)
-    bearer = {"Authorization": f"Bearer {issuer.mint()}"}
+    bearer = {"Authorization": f"Bearer {token_of(issuer)}"}
     first = asyncio.create_task(client.get("/reports/mine", headers=bearer))
     await arrived.wait()
     # Whoever comes now is patient for a moment only, while the first still has its half minute.

@@ -1,9 +1,11 @@
 """The figures of a report, from claims and notes alone."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
-from farseal.claims import parse_access_claims
-from farseal.web import Principal
+import pytest
+
+from farseal_testing.issuer import Issuer
 from resource_b.reports import (
     LATEST_NOTES,
     TOP_AUTHORS,
@@ -14,7 +16,7 @@ from resource_b.reports import (
     organisation_of,
     personal_report,
 )
-from tests.support.tokens import Issuer
+from tests.resources.people import principal_of, token_of
 
 
 def note(number: int, owner: str = "alice", org_id: str | None = "acme") -> SeenNote:
@@ -23,17 +25,16 @@ def note(number: int, owner: str = "alice", org_id: str | None = "acme") -> Seen
     return SeenNote(str(number), owner, org_id, f"note {number}", number, made, made.replace(second=30))
 
 
-def principal_with(**claims: object) -> Principal:
-    parsed = parse_access_claims(Issuer(now=1_800_000_000).claims(**claims))
-    return Principal(
-        id=parsed.subject, client_id=parsed.client_id, scopes=parsed.scopes, roles=parsed.roles, claims=parsed
-    )
+@pytest.fixture
+def farseal_issuer(tmp_path: Path) -> Issuer:
+    """With a clock that stands still."""
+    return Issuer(tmp_path, now=lambda: 1_800_000_000)
 
 
-def test_a_personal_report_says_who_and_what() -> None:
+def test_a_personal_report_says_who_and_what(issuer: Issuer) -> None:
     """Claims as they are, sorted where they are sets; of the notes the newest few by name, all by number."""
     seen = SeenNotes(tuple(note(n) for n in range(8, 0, -1)), truncated=False)
-    report = personal_report(principal_with(sub="alice", roles=["org_admin", "analyst"]), seen)
+    report = personal_report(principal_of(token_of(issuer, sub="alice", roles=["org_admin", "analyst"])), seen)
     assert (report.subject, report.client_id, report.org_id) == ("alice", "login", "acme")
     assert report.scopes == ("notes:read", "notes:write", "reports:read")
     assert report.roles == ("analyst", "org_admin")
@@ -69,8 +70,8 @@ def test_authors_that_tie_are_in_a_stable_order_and_bounded() -> None:
     assert report.authors == 20
 
 
-def test_an_organisation_is_a_text() -> None:
+def test_an_organisation_is_a_text(issuer: Issuer) -> None:
     """Whatever else the claim holds names none."""
-    assert organisation_of(principal_with(org_id="acme")) == "acme"
+    assert organisation_of(principal_of(token_of(issuer, org_id="acme"))) == "acme"
     for unfit in (None, "", 7, ["acme"]):
-        assert organisation_of(principal_with(org_id=unfit)) is None
+        assert organisation_of(principal_of(token_of(issuer, org_id=unfit))) is None

@@ -7,6 +7,7 @@ import pytest
 
 from farseal.cli import main
 from farseal.environment import SettingsError
+from farseal_testing.issuer import Issuer
 from resource_b.app import from_environment
 from tests.resources.processes import notes_environment, reports_environment
 
@@ -14,11 +15,11 @@ DSN = "postgresql://notes@127.0.0.1:1/notes"
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def environment(monkeypatch: pytest.MonkeyPatch, issuer: Issuer) -> None:
     """The settings of both services, and of nothing else."""
     for name in [name for name in os.environ if name.startswith(("FARSEAL_", "RESOURCE_"))]:
         monkeypatch.delenv(name)
-    both = notes_environment(DSN, tmp_path) | reports_environment("http://127.0.0.1:1", tmp_path)
+    both = notes_environment(DSN, issuer) | reports_environment("http://127.0.0.1:1", issuer)
     for name, value in both.items():
         monkeypatch.setenv(name, value)
 

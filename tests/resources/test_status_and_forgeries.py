@@ -1,32 +1,10 @@
-"""Both services with an issuer whose tokens name a status list, as the real one's do: what is refused, and as what."""
+"""Both services with an issuer that ends sessions, rotates and is imitated: what is refused, and as what."""
 
 import asyncio
-import uuid
-
-import pytest
 
 from farseal_testing.forge import Forgery
-from farseal_testing.issuer import Issuer
-from tests.resources.stack import Service, notes_service, reports_service
-from tests.support.tokens import NOTES, REPORTS
-
-SCOPE = "notes:read notes:write reports:read"
-
-
-@pytest.fixture
-async def notes(database_url: str, farseal_issuer: Issuer):
-    async with notes_service(database_url, farseal_issuer.trust(NOTES)) as service:
-        yield service
-
-
-@pytest.fixture
-async def reports(notes: Service, farseal_issuer: Issuer):
-    async with reports_service(notes.url, farseal_issuer.trust(REPORTS)) as service:
-        yield service
-
-
-def token_of(issuer: Issuer, **changes) -> str:
-    return issuer.mint([NOTES, REPORTS], **({"scope": SCOPE, "sub": str(uuid.uuid4()), "org_id": "acme"} | changes))
+from tests.resources.people import token_of
+from tests.resources.stack import Service
 
 
 async def both(notes: Service, reports: Service, token: str) -> list[tuple[int, str | None]]:
@@ -35,29 +13,33 @@ async def both(notes: Service, reports: Service, token: str) -> list[tuple[int, 
     return [(answer.status, None if answer.status == 200 else answer.code) for answer in answers]
 
 
-async def test_no_forgery_is_taken(notes, reports, farseal_issuer, farseal_forgery: Forgery) -> None:
-    token = token_of(farseal_issuer)
+async def test_no_forgery_is_taken(notes, reports, issuer, farseal_forgery: Forgery) -> None:
+    token = token_of(issuer)
     assert await both(notes, reports, token) == [(200, None)] * 2
-    forged = farseal_issuer.forged(farseal_forgery, token)
+    forged = issuer.forged(farseal_forgery, token)
     assert await both(notes, reports, forged) == [(401, farseal_forgery.code)] * 2
 
 
-async def test_a_session_that_ended_is_refused_and_another_one_is_not(notes, reports, farseal_issuer) -> None:
-    ended, living = token_of(farseal_issuer), token_of(farseal_issuer)
+async def test_a_session_that_ended_is_refused_and_another_one_is_not(notes, reports, issuer) -> None:
+    ended, living = token_of(issuer), token_of(issuer)
     assert await both(notes, reports, ended) == [(200, None)] * 2
-    farseal_issuer.revoke(ended)
+    issuer.revoke(ended)
     async with asyncio.timeout(10):
         while await both(notes, reports, ended) != [(401, "token_revoked")] * 2:  # noqa: ASYNC110 - of the outside
             await asyncio.sleep(0.05)
     assert await both(notes, reports, living) == [(200, None)] * 2
 
 
-async def test_a_rotation_fails_nobody(notes, reports, farseal_issuer) -> None:
-    old = token_of(farseal_issuer)
-    kid = farseal_issuer.announce()
+async def test_a_token_that_names_no_list_is_refused(notes, reports, issuer) -> None:
+    assert await both(notes, reports, token_of(issuer, status=None)) == [(401, "status_missing")] * 2
+
+
+async def test_a_rotation_fails_nobody(notes, reports, issuer) -> None:
+    old = token_of(issuer)
+    kid = issuer.announce()
     async with asyncio.timeout(10):
-        while await both(notes, reports, token_of(farseal_issuer, kid=kid)) != [(200, None)] * 2:  # noqa: ASYNC110
+        while await both(notes, reports, token_of(issuer, kid=kid)) != [(200, None)] * 2:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    farseal_issuer.activate(kid)
-    assert await both(notes, reports, token_of(farseal_issuer)) == [(200, None)] * 2
+    issuer.activate(kid)
+    assert await both(notes, reports, token_of(issuer)) == [(200, None)] * 2
     assert await both(notes, reports, old) == [(200, None)] * 2
