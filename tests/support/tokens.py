@@ -83,22 +83,15 @@ class Issuer:
         """The claim ``status`` of a token."""
         return {"status_list": {"idx": index, "uri": self.list_uri if uri is None else uri}}
 
-    def status_list(
-        self,
-        revoked: Iterable[int] = (),
-        *,
-        size: int = 64,
-        header: dict[str, Any] | None = None,
-        **claims: Any,
-    ) -> bytes:
-        """A list of one bit each, signed by this issuer's key. A claim given as None is left out."""
+    def status_list(self, revoked: Iterable[int] = (), *, header: dict[str, Any] | None = None, **claims: Any) -> bytes:
+        """A list of 64 entries of one bit each, signed by this issuer's key. A claim given as None is left out."""
         payload = {
             "iss": self.issuer,
             "sub": self.list_uri,
             "iat": self.now,
             "exp": self.now + 86_400,
             "ttl": 5,
-            "status_list": {"bits": 1, "lst": packed(bits_of(revoked, size))},
+            "status_list": {"bits": 1, "lst": packed(bits_of(revoked, 64))},
         } | claims
         said = self.header(**({"typ": "statuslist+jwt"} | (header or {})))
         return sign(
