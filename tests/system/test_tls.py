@@ -5,11 +5,19 @@ import json
 import re
 import socket
 import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from farseal_testing.compose import Project
 from farseal_testing.container_issuer import ContainerIssuer
@@ -180,6 +188,17 @@ async def test_what_a_gateway_itself_refuses_is_told_as_the_services_tell_it(
         assert b"nginx/" not in head
 
 
+async def test_a_certificate_with_an_rsa_key_serves_too(project: Project, tmp_path: Path) -> None:
+    """A public CA's is one, often. TLS 1.2 chooses its ciphers by the kind of key."""
+    own = rsa_pair()
+    (tmp_path / "own.crt").write_bytes(own[".crt"])
+    context = ssl.create_default_context(cafile=tmp_path / "own.crt")
+    async with serving(project, "auth_gateway", own):
+        assert await asyncio.to_thread(agreed, project.ports.auth, context) == "TLSv1.3"
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        assert await asyncio.to_thread(agreed, project.ports.auth, context) == "TLSv1.2"
+
+
 @pytest.mark.parametrize("fault", ["another CA", "another name"])
 async def test_a_verifier_takes_nothing_from_who_is_not_the_host_of_the_keys(
     project: Project, trusting, fault: str, tmp_path: Path, held
@@ -187,18 +206,12 @@ async def test_a_verifier_takes_nothing_from_who_is_not_the_host_of_the_keys(
     """It goes on with what it holds, says why it gets nothing, and comes back by itself."""
     token = await log_in(project, trusting)
     await accepted(project, trusting, token)
-    folder = project.secrets / "tls"
     if fault == "another CA":
         certificates.main([str(tmp_path)])
         impostor = pair(tmp_path / "keys")
     else:
-        impostor = pair(folder / "auth_gateway")
-    kept = pair(folder / "keys")
-    try:
-        for end in kept:
-            put(impostor[end], folder / f"keys{end}")
-        await project.restart("keys")
-        await project.healthy("keys")
+        impostor = pair(project.secrets / "tls" / "auth_gateway")
+    async with serving(project, "keys", impostor):
         before = await looks(project)
 
         async def missed() -> bool:
@@ -212,16 +225,46 @@ async def test_a_verifier_takes_nothing_from_who_is_not_the_host_of_the_keys(
         # Its copy on disk is all that it has, and enough, when it starts meanwhile.
         await project.restart("resource_b")
         await accepted(project, trusting, token)
-    finally:
-        for end, content in kept.items():
-            put(content, folder / f"keys{end}")
-        await project.restart("keys")
-        await project.healthy("keys")
     issuer = ContainerIssuer(project)
     await issuer.rotate()
     after = await issuer.mint("alice", project.url("resource_a"), project.url("resource_b"))
     back = await accepted(project, trusting, after)
     held(f"{fault}: resource_b takes nothing and goes on with what it holds", f"good again after {back:.1f} s")
+
+
+@asynccontextmanager
+async def serving(project: Project, service: str, shown: Mapping[str, bytes]) -> AsyncIterator[None]:
+    """A service that shows another certificate for a while."""
+    path = project.secrets / "tls" / service
+    kept = pair(path)
+
+    async def show(parts: Mapping[str, bytes]) -> None:
+        for end, content in parts.items():
+            put(content, path.with_suffix(end))
+        await project.restart(service)
+        await project.healthy(service)
+
+    try:
+        await show(shown)
+        yield
+    finally:
+        await show(kept)
+
+
+def rsa_pair() -> dict[str, bytes]:
+    """A certificate for this machine with an RSA key, signed by itself."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rsa")])
+    now = datetime.now(UTC)  # noqa: TID251 - TLS has the machine's own clock
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {".crt": certificate.public_bytes(serialization.Encoding.PEM), ".key": private}
 
 
 def pair(path: Path) -> dict[str, bytes]:
