@@ -117,6 +117,18 @@ async def test_without_tls_nothing_is_served(project: Project, trusting, held) -
     held("nothing is served without TLS", "three ports answer 400 tls_required, keys refuses the connection")
 
 
+async def test_browsers_are_told_to_stay_with_tls(project: Project, trusting) -> None:
+    """Not over plain http, where nobody would believe it (RFC 6797 section 7.2), and not of every port of localhost."""
+    for server in ("auth_server", *SERVERS):
+        for url, host, told in (
+            (project.url(server), "auth.example", "max-age=31536000"),
+            (project.url(server), "localhost:9000", None),
+            (project.url(server).replace("https:", "http:"), "auth.example", None),
+        ):
+            got = await request("GET", url, headers={"Host": host}, ssl=trusting)
+            assert got.headers.get("Strict-Transport-Security") == told, (server, url, host)
+
+
 PLAIN = "import urllib.request; urllib.request.urlopen('http://keys:8080/jwks.json', timeout=5)"
 
 
