@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import socket
 import ssl
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from farseal_testing.commands import run
 from farseal_testing.compose import Project
 from farseal_testing.container_issuer import ContainerIssuer
 from scripts import certificates
@@ -127,6 +129,27 @@ async def test_browsers_are_told_to_stay_with_tls(project: Project, trusting) ->
         ):
             got = await request("GET", url, headers={"Host": host}, ssl=trusting)
             assert got.headers.get("Strict-Transport-Security") == told, (server, url, host)
+
+
+@pytest.mark.parametrize("service", ["auth_gateway", "resource_gateway", "keys"])
+async def test_a_key_is_its_gateways_alone(project: Project, service: str) -> None:
+    """Read by a user who is not root and has no capability; not in what the engine tells of the container."""
+    told = await project.exec(
+        service, "sh", "-c", "stat -c '%n %a %u' /run/secrets/*; id -u; grep CapEff /proc/1/status"
+    )
+    user = project.environment["FARSEAL_UID"]
+    assert told.out.split() == [
+        *("/run/secrets/tls_certificate", "644", str(os.getuid())),
+        *("/run/secrets/tls_key", "600", user),
+        *(user, "CapEff:", "0" * 16),
+    ]
+    assert user != "0"
+    assert (await project.exec(service, "touch", "/etc/nginx/x", check=False)).status != 0
+    container = await project.inspect(await project.container(service))
+    image = (await run("docker", "history", "--no-trunc", container["Image"])).out
+    for key in (project.secrets / "tls").glob("*.key"):
+        secret = key.read_text().splitlines()[1]
+        assert secret not in json.dumps(container) + image, key.name
 
 
 PLAIN = "import urllib.request; urllib.request.urlopen('http://keys:8080/jwks.json', timeout=5)"
