@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from farseal.service.bodies import BODY_SECONDS
 from farseal_testing.commands import run
 from farseal_testing.compose import Project
 from farseal_testing.container_issuer import ContainerIssuer
@@ -225,6 +226,35 @@ async def test_what_a_gateway_itself_refuses_is_told_as_the_services_tell_it(
         assert f"{problem['status']} {problem['code']}" == told
         assert b"\r\nContent-Type: application/problem+json\r\n" in head + b"\r\n"
         assert b"nginx/" not in head
+
+
+async def test_a_body_that_trickles_is_ended_by_the_service_behind_a_gateway(project: Project, trusting, held) -> None:
+    """Each piece comes in time. nginx knows no bound of the whole, so it must not collect a body by itself."""
+    began = time.monotonic()
+    got = await asyncio.to_thread(trickled, project.ports.auth, trusting, most=BODY_SECONDS * 3)
+    seconds = time.monotonic() - began
+    assert got.split()[1] == b"408", got
+    assert BODY_SECONDS - 1 < seconds < BODY_SECONDS + 5
+    held("a body that trickles is ended by the service", f"408 after {seconds:.1f} s")
+
+
+def trickled(port: int, context: ssl.SSLContext, *, most: float) -> bytes:
+    """What comes back while a body is sent byte by byte, for so many seconds at most."""
+    head = b"POST /oauth2/token HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n"
+    began = time.monotonic()
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(head + b"Content-Type: application/x-www-form-urlencoded\r\n\r\n")
+        connection.settimeout(0.5)
+        while time.monotonic() - began < most:
+            connection.sendall(b"a")
+            try:
+                return connection.recv(4096)
+            except TimeoutError:
+                continue
+        return b""
 
 
 async def test_a_certificate_with_an_rsa_key_serves_too(project: Project, tmp_path: Path) -> None:
