@@ -257,6 +257,31 @@ def trickled(port: int, context: ssl.SSLContext, *, most: float) -> bytes:
         return b""
 
 
+async def test_a_renewed_certificate_is_served_after_a_restart(project: Project, trusting, held) -> None:
+    """As docs/deployment.md says. The file is replaced, not written over: a container that runs on has the old one."""
+    folder, port = project.secrets / "tls", project.ports.auth
+    before = await asyncio.to_thread(certificate, port, trusting)
+    (folder / "auth_gateway.crt").unlink()
+    assert certificates.main([str(folder)]) == 0
+    assert await asyncio.to_thread(certificate, port, trusting) == before
+    began = time.monotonic()
+    await project.restart("auth_gateway")
+    await project.healthy("auth_gateway")
+    seconds = time.monotonic() - began
+    after = ssl.PEM_cert_to_DER_cert((folder / "auth_gateway.crt").read_text())
+    assert await asyncio.to_thread(certificate, port, trusting) == after != before
+    held("a renewed certificate is served after a restart, by the same CA", f"healthy after {seconds:.1f} s")
+
+
+def certificate(port: int, context: ssl.SSLContext) -> bytes | None:
+    """What a port shows, where a client takes it."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        return connection.getpeercert(binary_form=True)
+
+
 async def test_a_certificate_with_an_rsa_key_serves_too(project: Project, tmp_path: Path) -> None:
     """A public CA's is one, often. TLS 1.2 chooses its ciphers by the kind of key."""
     own = rsa_pair()
