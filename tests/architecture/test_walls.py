@@ -53,6 +53,8 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("auth_server/src/auth_server/grants/rules.py", "import asyncpg", "pure modules"),
         ("resource_a/src/resource_a/app.py", "import jwt", "no cryptography of their own"),
         ("resource_b/src/resource_b/app.py", "import asyncpg", "has no database"),
+        ("resource_a/src/resource_a/app.py", "import farseal_testing", "is in nothing that serves"),
+        ("testing/src/farseal_testing/issuer.py", "import auth_server", "knows the library and no service"),
     ],
     ids=lambda value: re.sub(r"\W+", "-", value),
 )
