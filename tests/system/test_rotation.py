@@ -77,7 +77,8 @@ async def test_a_rotation_fails_nobody_while_replicas_are_killed(project: Projec
     lasted = time.monotonic() - began
     desk.close()
     assert load.failures == {}
-    assert len(load.shelf.signed) == ROTATIONS + 1
+    # A command that is killed may have done its work: it is given again, and rotates once more.
+    assert len(load.shelf.signed) > ROTATIONS
     await project.start("auth_server")
     await project.healthy("auth_server")
     sets = {

@@ -17,7 +17,7 @@ from farseal_testing.compose import DOCUMENTS, ComposeError, Project
 from farseal_testing.forge import Forgery, forged
 from farseal_testing.issuer import claims_of, session_of
 
-TOKEN: Final = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+\b")
+TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 PATIENCE_SECONDS: Final = 30.0
 
 
@@ -46,11 +46,7 @@ class ContainerIssuer:
         words += [word for resource in resources for word in ("--resource", resource)]
         words += [word for scope in scopes for word in ("--scope", scope)]
         words += [] if lifetime is None else ["--lifetime", str(lifetime)]
-        told = (await self.project.farseal_auth(*words)).out
-        found = TOKEN.search(told)
-        if found is None:
-            raise ComposeError("farseal-auth token mint printed no token")
-        return found.group()
+        return token_in((await self.project.farseal_auth(*words)).out)
 
     async def expired(self, person: str, resource: str, *, leeway: int = 2) -> str:
         """Give a token that is dead at a verifier which forgives so many seconds: minted for a second, and outlived."""
@@ -118,3 +114,15 @@ class ContainerIssuer:
             if done.status != 1 or asyncio.get_running_loop().time() >= deadline:
                 raise ComposeError(f"farseal-auth {' '.join(words)}: {(done.err or done.out).strip()[-500:]}")
             await asyncio.sleep(0.3)
+
+
+def token_in(printed: str) -> str:
+    """Find the token in what a command printed.
+
+    Raises:
+        ComposeError: there is none.
+    """
+    found = TOKEN.search(printed)
+    if found is None:
+        raise ComposeError("farseal-auth token mint printed no token")
+    return found.group()
