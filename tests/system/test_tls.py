@@ -409,3 +409,64 @@ def put(content: bytes, file: Path) -> None:
     with file.open("r+b") as opened:
         opened.write(content)
         opened.truncate()
+
+
+CROWD = 1000
+"""Of what the gateway can hold at a time, 1,024, almost all."""
+
+
+async def test_a_crowd_that_says_nothing_does_not_bring_a_gateway_down(project: Project, trusting, held) -> None:
+    """Each has agreed on a key, which costs memory, and sends half a request."""
+    container = await project.container("auth_gateway")
+    before = await project.inspect(container)
+    opened: list[asyncio.StreamWriter] = []
+    began = time.monotonic()
+    try:
+        for _ in range(CROWD // 50):
+            arrivals = [
+                asyncio.open_connection("127.0.0.1", project.ports.auth, ssl=trusting, server_hostname="127.0.0.1")
+                for _ in range(50)
+            ]
+            for arrived in await asyncio.gather(*arrivals, return_exceptions=True):
+                if not isinstance(arrived, BaseException):
+                    arrived[1].write(b"POST /api/tokens HTTP/1.1\r\nHost: a\r\n")
+                    opened.append(arrived[1])
+        used = await project.exec("auth_gateway", "sh", "-c", MEMORY)
+        token = await log_in_somehow(project, trusting)
+        seconds = time.monotonic() - began
+    finally:
+        for writer in opened:
+            writer.transport.abort()
+    after = await project.inspect(container)
+    assert len(opened) > CROWD * 0.9
+    assert after["RestartCount"] == before["RestartCount"]
+    assert not after["State"]["OOMKilled"]
+    limit = after["HostConfig"]["Memory"]
+    assert int(used.out) < limit * 3 / 4, "there is room for what honest requests take"
+    assert after["State"]["StartedAt"] == before["State"]["StartedAt"]
+    assert token
+    held(
+        "a crowd of silent connections does not bring a gateway down",
+        f"{len(opened)} over TLS, {int(used.out) >> 20} of {limit >> 20} MiB; "
+        f"an honest login {seconds:.1f} s after they began",
+    )
+
+
+MEMORY = "cat /sys/fs/cgroup/memory.current 2>/dev/null || cat /sys/fs/cgroup/memory/memory.usage_in_bytes"
+
+
+async def log_in_somehow(project: Project, trusting: ssl.SSLContext) -> str:
+    """Log in as soon as there is room."""
+
+    token = ""
+
+    async def came() -> bool:
+        nonlocal token
+        try:
+            token = await log_in(project, trusting)
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+        return True
+
+    await until_true(came, seconds=40)
+    return token
