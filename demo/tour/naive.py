@@ -23,9 +23,10 @@ QUIET_SECONDS: Final = 1.5
 """Without a failure, until it counts as healed: longer than a verifier takes to look again."""
 PATIENCE_SECONDS: Final = 10.0
 AFTERWARDS_SECONDS: Final = 1.0
-MOST: Final = 5
+MOST: Final = 12
 """Rotations. Some six in seven fail somebody; in the others every verifier happened to look between the publication and
-the first token, a few tenths of a second later. That is luck, and what act 4 claims is no luck."""
+the first token, a few tenths of a second later. That is luck, and what act 4 claims is no luck. On a machine that is
+busy with other things the first token comes later, and luck is commoner: five in a row have been seen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ async def test_a_service_that_was_stopped_comes_back(project: Project) -> None:
 
 
 async def test_a_living_project_is_not_left_over(project: Project) -> None:
+    assert project.name in leftovers.living_of(leftovers.owners())
     assert project.name not in await leftovers.clean()
     assert await project.containers()
 

@@ -1,5 +1,7 @@
 """Removes what the projects of a run have left behind that was itself killed: ``python -m farseal_testing.leftovers``.
 
+With ``--living`` it removes nothing, and prints the names of the projects whose process lives.
+
 A project has a folder in the system's folder for temporary files, which says whose it is. Where that process lives no
 more, the project's containers, networks, volumes and secrets are removed; so is what bears the name of such a project
 and has no folder.
@@ -76,6 +78,11 @@ def owners() -> dict[Path, tuple[str, bool]]:
     return found
 
 
+def living_of(folders: dict[Path, tuple[str, bool]]) -> set[str]:
+    """Give the names of the projects whose owner lives."""
+    return {name for name, lives in folders.values() if lives}
+
+
 async def clean() -> list[str]:
     """Remove every project whose owner is gone; give their names."""
     shown = '{{.Label "com.docker.compose.project"}}'
@@ -84,7 +91,7 @@ async def clean() -> list[str]:
         for listed in (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
     ]
     folders = owners()  # looked at afterwards: a project has its folder before anything else
-    living = {name for name, lives in folders.values() if lives}
+    living = living_of(folders)
     dead = {name for name, lives in folders.values() if not lives} | (set(NAME.findall("".join(told))) - living)
     for name in dead:
         await remove(name)
@@ -95,7 +102,10 @@ async def clean() -> list[str]:
 
 
 def main() -> int:
-    """Remove what is left over; say what it was."""
+    """Remove what is left over, and say what it was; or say what is not."""
+    if "--living" in sys.argv[1:]:
+        sys.stdout.writelines(f"{name}\n" for name in sorted(living_of(owners())))
+        return 0
     try:
         names = asyncio.run(clean())
     except CommandError as error:
