@@ -11,6 +11,7 @@ from threading import Barrier
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from scripts import certificates
 from scripts.certificates import NAMES, ensure
@@ -57,6 +58,14 @@ def test_the_ca_can_certify_nothing_of_the_internet(tmp_path: Path) -> None:
     assert not accepts(tmp_path, "bank.example", "bank.example")
     limits = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
     assert (limits.ca, limits.path_length) == (True, 0)
+
+
+def test_the_ca_can_certify_servers_and_nothing_else(tmp_path: Path) -> None:
+    """Its constraints name hosts; without this a client, a program or a letter could be signed for."""
+    ensure(tmp_path, NOW)
+    usage = certificate(tmp_path, "ca").extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    assert usage.critical
+    assert list(usage.value) == [ExtendedKeyUsageOID.SERVER_AUTH]
 
 
 def test_keys_are_their_owners_alone(tmp_path: Path) -> None:
