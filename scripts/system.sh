@@ -43,7 +43,8 @@ left=$(here | sort | comm -13 "$work/before" - | grep -vF -f "$work/living" || t
 if [ -n "$left" ]; then
   say "left behind:"
   printf '%s\n' "$left" >&2
-  exit 1
+  [ "$status" -ne 0 ] || status=1
+else
+  say "nothing is left behind"
 fi
-say "nothing is left behind"
 exit "$status"

@@ -3,8 +3,9 @@
 With ``--living`` it removes nothing, and prints the names of the projects whose process lives.
 
 A project has a folder in the system's folder for temporary files, which says whose it is. Where that process lives no
-more, the project's containers, networks, volumes and secrets are removed; so is what bears the name of such a project
-and has no folder.
+more, the project's containers, networks, volumes and secrets are removed. What bears the name of such a project and has
+no folder that can be read here may be another user's, and live: it is named, and removed by its name alone:
+``python -m farseal_testing.leftovers farseal-0123abcd``.
 """
 
 import asyncio
@@ -83,16 +84,21 @@ def living_of(folders: dict[Path, tuple[str, bool]]) -> set[str]:
     return {name for name, lives in folders.values() if lives}
 
 
-async def clean() -> list[str]:
-    """Remove every project whose owner is gone; give their names."""
+async def unclaimed() -> list[str]:
+    """Give the names of projects in the engine of which nobody here can tell whether their owner lives."""
     shown = '{{.Label "com.docker.compose.project"}}'
     told = [
         (await run("docker", *listed, "--format", shown)).out
         for listed in (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
     ]
-    folders = owners()  # looked at afterwards: a project has its folder before anything else
-    living = living_of(folders)
-    dead = {name for name, lives in folders.values() if not lives} | (set(NAME.findall("".join(told))) - living)
+    # Looked at afterwards: a project has its folder before anything else.
+    return sorted(set(NAME.findall("".join(told))) - {name for name, _ in owners().values()})
+
+
+async def clean() -> list[str]:
+    """Remove every project whose owner is gone; give their names."""
+    folders = owners()
+    dead = {name for name, lives in folders.values() if not lives}
     for name in dead:
         await remove(name)
     for folder, (_, lives) in folders.items():
@@ -101,18 +107,30 @@ async def clean() -> list[str]:
     return sorted(dead)
 
 
+async def tidy(names: list[str]) -> None:
+    """Remove the projects that are named, or those whose owner is gone; say which, and which are left."""
+    for name in names:
+        await remove(name)
+    for name in names or await clean():
+        sys.stdout.write(f"removed what {name} had left behind\n")
+    for name in await unclaimed():
+        sys.stderr.write(f"left alone: {name}, of which nobody here can tell whether it lives; to remove it, name it\n")
+
+
 def main() -> int:
-    """Remove what is left over, and say what it was; or say what is not."""
-    if "--living" in sys.argv[1:]:
+    """Do what the arguments say."""
+    names = sys.argv[1:]
+    if names == ["--living"]:
         sys.stdout.writelines(f"{name}\n" for name in sorted(living_of(owners())))
         return 0
+    if not all(NAME.fullmatch(name) for name in names):
+        sys.stderr.write("usage: python -m farseal_testing.leftovers [--living | PROJECT...]\n")
+        return 2
     try:
-        names = asyncio.run(clean())
+        asyncio.run(tidy(names))
     except CommandError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    for name in names:
-        sys.stdout.write(f"removed what {name} had left behind\n")
     return 0
 
 
