@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -117,7 +118,9 @@ def stepwise(folder: Path, name: str, program: str) -> str:
 
 def test_a_secret_that_another_run_makes_meanwhile_is_not_changed(folder) -> None:
     """Two runs see no kek, and both make one. The second to come finds the first one's in place, and leaves it."""
-    path = stepwise(folder, "ln", f'PATH={os.environ["PATH"]} sh {SCRIPT} made 2>>second; exec "$real" "$@"')
+    path = stepwise(
+        folder, "ln", f'PATH={os.environ["PATH"]} sh {shlex.quote(str(SCRIPT))} made 2>>second; exec "$real" "$@"'
+    )
     done = make("made", folder=folder, path=path)
     assert done.returncode == 0, done.stderr
     assert (folder / "second").read_text().splitlines()[0] == "farseal: 10 secrets in made, 10 of them new"
