@@ -125,7 +125,7 @@ CMD []
 # --- what stands around them -------------------------------------------------------------------------------------------
 
 FROM nginx:stable AS keys
-COPY deploy/nginx/main.conf deploy/nginx/static.conf deploy/nginx/tls.conf deploy/nginx/problems.conf deploy/nginx/documents.conf /etc/nginx/farseal/
+COPY deploy/nginx/main.conf deploy/nginx/http.conf deploy/nginx/static.conf deploy/nginx/tls.conf deploy/nginx/problems.conf deploy/nginx/documents.conf /etc/nginx/farseal/
 COPY deploy/nginx/keys.conf /etc/nginx/farseal.conf
 COPY deploy/nginx/keys-tls.conf /etc/nginx/farseal-tls.conf
 RUN chmod 755 /etc/nginx/farseal && chmod 644 /etc/nginx/farseal/* /etc/nginx/farseal*.conf && mkdir -p /var/lib/farseal/published && chmod 1777 /var/lib/farseal/published
@@ -142,7 +142,7 @@ ARG REVISION
 LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
 
 FROM nginx:stable AS auth-gateway
-COPY deploy/nginx/main.conf deploy/nginx/common.conf deploy/nginx/tls.conf deploy/nginx/problems.conf /etc/nginx/farseal/
+COPY deploy/nginx/main.conf deploy/nginx/http.conf deploy/nginx/common.conf deploy/nginx/tls.conf deploy/nginx/problems.conf /etc/nginx/farseal/
 COPY deploy/nginx/auth.conf /etc/nginx/farseal/
 COPY deploy/nginx/auth-gateway.conf /etc/nginx/farseal.conf
 COPY deploy/nginx/auth-gateway-tls.conf /etc/nginx/farseal-tls.conf
@@ -160,7 +160,7 @@ ARG REVISION
 LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.revision="$REVISION"
 
 FROM nginx:stable AS resource-gateway
-COPY deploy/nginx/main.conf deploy/nginx/common.conf deploy/nginx/tls.conf deploy/nginx/problems.conf /etc/nginx/farseal/
+COPY deploy/nginx/main.conf deploy/nginx/http.conf deploy/nginx/common.conf deploy/nginx/tls.conf deploy/nginx/problems.conf /etc/nginx/farseal/
 COPY deploy/nginx/notes.conf deploy/nginx/reports.conf /etc/nginx/farseal/
 COPY deploy/nginx/resource-gateway.conf /etc/nginx/farseal.conf
 COPY deploy/nginx/resource-gateway-tls.conf /etc/nginx/farseal-tls.conf

@@ -36,18 +36,24 @@ def test_every_server_that_is_reached_tells_problems() -> None:
         assert "include /etc/nginx/farseal/problems.conf;" in (NGINX / f"{name}.conf").read_text().splitlines(), name
 
 
+@pytest.mark.parametrize("file", ["common.conf", "static.conf"])
+def test_every_http_has_what_is_of_all(file: str) -> None:
+    assert (NGINX / file).read_text().splitlines().count("include /etc/nginx/farseal/http.conf;") == 1
+
+
 KEPT = {
-    "common.conf": {
+    "http.conf": {
         "access_log off;": "queries may hold tokens and codes",
         "client_header_timeout 10s;": "heads that drip in",
         "client_body_timeout 10s;": "bodies that stop",
+    },
+    "common.conf": {
         "large_client_header_buffers 2 20k;": "a crowd of large heads fits into the memory",
         "proxy_set_header X-Forwarded-For $remote_addr;": "the throttle counts callers, not what they write",
         'proxy_set_header Forwarded "";': "nor in the other header",
         "proxy_next_upstream error timeout;": "a POST is sent once",
     },
     "main.conf": {"error_log /dev/stderr crit;": "an error is told with the request's line"},
-    "static.conf": {"access_log off;": "as in common.conf", "client_header_timeout 10s;": "as in common.conf"},
     "documents.conf": {
         "disable_symlinks on;": "a link leads nowhere",
         "etag off;": "two lists of one second and one size are not one",
@@ -63,14 +69,13 @@ KEPT = {
 def test_a_line_on_which_a_promise_rests_is_there_once_and_not_undone(file: str, line: str) -> None:
     lines = [text.strip() for text in (NGINX / file).read_text().splitlines()]
     assert lines.count(line) == 1, KEPT[file][line]
-    word = (
-        " ".join(line.split()[:2]) if line.startswith(("proxy_set_header", "add_header")) else line.split(maxsplit=1)[0]
-    )
+    words = 2 if line.startswith(("proxy_set_header", "add_header")) else 1
+    directive = " ".join(line.split()[:words])
     everywhere = [
         text.strip()
         for conf in NGINX.glob("*.conf")
         for text in conf.read_text().splitlines()
-        if text.strip().startswith(f"{word} ")
+        if text.strip().startswith(f"{directive} ")
     ]
     assert set(everywhere) == {line}, "and no other file says otherwise"
 

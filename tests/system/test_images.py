@@ -88,7 +88,7 @@ def nginx(ports: list[str], health: str, *parts: str) -> Image:
             {
                 "/etc/nginx/farseal.conf",
                 "/etc/nginx/farseal-tls.conf",
-                *(f"/etc/nginx/farseal/{part}.conf" for part in ("main", "tls", "problems", *parts)),
+                *(f"/etc/nginx/farseal/{part}.conf" for part in ("main", "http", "tls", "problems", *parts)),
             }
         ),
         megabytes=0.1,
