@@ -11,8 +11,12 @@ from scripts.walls import ROOT
 from tests.deployment.composition import SECRET_VALUE, breaches, load
 from tests.deployment.dockerfile import stages
 
-FILES = {"days": ("compose.yaml",), "seconds": ("compose.yaml", "compose.quick.yaml")}
-FILES |= {"tls": ("compose.yaml", "compose.tls.yaml"), "tls in seconds": (*FILES["seconds"], "compose.tls.yaml")}
+FILES = {
+    "days": ("compose.yaml",),
+    "seconds": ("compose.yaml", "compose.quick.yaml"),
+    "tls": ("compose.yaml", "compose.tls.yaml"),
+    "tls in seconds": ("compose.yaml", "compose.quick.yaml", "compose.tls.yaml"),
+}
 DEFAULTS = {one.name: one.default for one in dataclasses.fields(ServiceSettings)}
 
 
