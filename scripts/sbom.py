@@ -95,6 +95,11 @@ def licences(told: Mapping[str, Sequence[str]]) -> list[License]:
     return found
 
 
+def component(name: str, purl: PackageURL, **more: Any) -> Component:
+    """Give one thing that an image holds, known by its package URL."""
+    return Component(name=name, version=purl.version, purl=purl, bom_ref=purl.to_string(), **more)
+
+
 def components(told: str) -> Iterator[Component]:
     """Give what an image holds, by the lines that it told."""
     system, release, architecture = "debian", "", ""
@@ -109,21 +114,17 @@ def components(told: str) -> Iterator[Component]:
                     continue
                 where = {"arch": architecture, "distro": f"{system}-{release}"}
                 purl = PackageURL("deb", system, name, version, qualifiers=where)
-                yield Component(name=name, version=version, purl=purl, bom_ref=purl.to_string())
+                yield component(name, purl)
             case "program":
                 name = re.sub(r"[\d.]+$", "", words[0])
                 found = re.search(r"\d+(\.\d+)+", words[1])
                 purl = PackageURL("generic", None, name, found[0] if found else None)
-                yield Component(
-                    name=name, version=purl.version, purl=purl, bom_ref=purl.to_string(), type=ComponentType.APPLICATION
-                )
+                yield component(name, purl, type=ComponentType.APPLICATION)
             case "python":
                 metadata: dict[str, list[str]] = json.loads(words[0])
                 name, version = metadata["Name"][0], metadata["Version"][0]
                 purl = PackageURL("pypi", None, name, version)
-                yield Component(
-                    name=name, version=version, purl=purl, bom_ref=purl.to_string(), licenses=licences(metadata)
-                )
+                yield component(name, purl, licenses=licences(metadata))
 
 
 def document(image: Image) -> str:

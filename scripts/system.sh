@@ -24,7 +24,7 @@ if [ ! -d .secrets ]; then
   export FARSEAL_SECRETS="$work/secrets"
   sh scripts/secrets.sh "$FARSEAL_SECRETS" 2>/dev/null
 fi
-FARSEAL_REVISION=${FARSEAL_REVISION:-$(sh scripts/revision.sh)}
+FARSEAL_REVISION=$(sh scripts/revision.sh)
 export FARSEAL_REVISION
 if ! told=$(FARSEAL_TAG=dev sh scripts/compose.sh build 2>&1); then
   printf '%s\n' "$told" | tail -n 30 >&2

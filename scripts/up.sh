@@ -7,7 +7,7 @@ seconds=${UP_SECONDS:-120}
 say() { printf 'farseal: %s\n' "$*" >&2; }
 compose() { sh scripts/compose.sh "$@"; }
 
-FARSEAL_REVISION=${FARSEAL_REVISION:-$(sh scripts/revision.sh)}
+FARSEAL_REVISION=$(sh scripts/revision.sh)
 export FARSEAL_REVISION
 compose config >/dev/null
 for image in python:3.13-slim postgres:18 nginx:stable; do

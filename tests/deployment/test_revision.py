@@ -1,5 +1,6 @@
 """What an image says it is made of: scripts/revision.sh, in checkouts of its own."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,8 +16,10 @@ def git(folder: Path, *words: str) -> str:
     return subprocess.run([*GIT, *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def revision(folder: Path) -> str:
-    done = subprocess.run(["sh", "scripts/revision.sh"], cwd=folder, check=True, capture_output=True, text=True)
+def revision(folder: Path, **told: str) -> str:
+    environment = {"PATH": os.environ["PATH"]} | told
+    words = ["sh", "scripts/revision.sh"]
+    done = subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True, env=environment)
     assert done.stderr == ""
     return done.stdout.strip()
 
@@ -32,6 +35,11 @@ def folder(tmp_path) -> Path:
 
 def test_without_a_history_it_is_unknown(folder) -> None:
     assert revision(folder) == "unknown"
+
+
+def test_what_is_said_to_it_counts(folder) -> None:
+    assert revision(folder, FARSEAL_REVISION="abc") == "abc"
+    assert revision(folder, FARSEAL_REVISION="") == "unknown"
 
 
 def test_a_copy_inside_another_history_does_not_take_that_one_for_its_own(folder) -> None:

@@ -180,10 +180,8 @@ class Project:
 
     async def build(self, *services: str, seconds: float = 900.0) -> None:
         """Build the images, or those of some services, and say in them what they are made of."""
-        told = os.environ.get("FARSEAL_REVISION")
-        self.environment["FARSEAL_REVISION"] = (
-            told or (await run("sh", str(self.root / "scripts/revision.sh"))).out.strip()
-        )
+        told = await run("sh", str(self.root / "scripts" / "revision.sh"))
+        self.environment["FARSEAL_REVISION"] = told.out.strip()
         await self.run("build", *services, seconds=seconds)
 
     async def up(
