@@ -22,6 +22,12 @@ class WireError(Exception):
     """No answer came: refused, cut off, too late, or nothing that this client reads. Its text names the kind."""
 
 
+def named(status: int, told: object) -> str:
+    """Name an answer by its status, and by the ``code`` of a problem or the ``error`` of OAuth in its JSON."""
+    word = told.get("code", told.get("error", "")) if isinstance(told, dict) else ""
+    return f"{status} {word}".strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer."""
@@ -33,11 +39,9 @@ class Reply:
     def kind(self) -> str:
         """Name the answer as failures are counted: the status, and the ``code`` of a problem."""
         try:
-            told = json.loads(self.body)
+            return named(self.status, json.loads(self.body))
         except ValueError:
-            told = None
-        word = told.get("code", told.get("error", "")) if isinstance(told, dict) else ""
-        return f"{self.status} {word}".strip()
+            return named(self.status, None)
 
 
 class _Protocol(asyncio.Protocol):

@@ -1,14 +1,16 @@
 """Clients whose requests must not be lost: some write numbered notes, some ask for tokens and try nothing again."""
 
 import asyncio
+import itertools
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from typing import Self
 from uuid import uuid4
 
 import aiohttp
 
-from demo.sessions import Pair, log_out, refresh
+from demo.sessions import LOGGED_OUT, Pair, log_out, refresh
 from demo.wire import Wire, WireError
 from farseal_testing.compose import Project
 from tests.system.traffic import LoginError, answer, ask, log_in, request
@@ -16,22 +18,16 @@ from tests.system.traffic import LoginError, answer, ask, log_in, request
 PATIENCE_SECONDS = 20.0
 
 
-class Writers:
-    """Clients that write numbered notes, one after the other, and know which were acknowledged."""
+class Clients(ABC):
+    """So many clients that work for as long as the context lasts."""
 
-    def __init__(self, project: Project, token: str, *, count: int = 2) -> None:
+    def __init__(self, project: Project, *, count: int) -> None:
         self._project = project
-        self._token = token
         self._count = count
-        self._run = uuid4().hex
         self._tasks: list[asyncio.Task[None]] = []
-        self.acknowledged: list[str] = []
-        self.failures: Counter[str] = Counter()
-        self.unfit: set[str] = set()
-        """What answers 503 lacked."""
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._write(number)) for number in range(self._count)]
+        self._tasks = [asyncio.create_task(self._work(number)) for number in range(self._count)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -39,11 +35,26 @@ class Writers:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _write(self, writer: int) -> None:
-        number = 0
-        while True:
-            title = f"{self._run} {writer} {number}"
-            number += 1
+    @abstractmethod
+    async def _work(self, number: int) -> None:
+        """What one of them does, without end."""
+
+
+class Writers(Clients):
+    """Clients that write numbered notes, one after the other, and know which were acknowledged."""
+
+    def __init__(self, project: Project, token: str, *, count: int = 2) -> None:
+        super().__init__(project, count=count)
+        self._token = token
+        self._run = uuid4().hex
+        self.acknowledged: list[str] = []
+        self.failures: Counter[str] = Counter()
+        self.unfit: set[str] = set()
+        """What answers 503 lacked."""
+
+    async def _work(self, number: int) -> None:
+        for note in itertools.count():
+            title = f"{self._run} {number} {note}"
             try:
                 got = await answer(
                     self._project, "resource_a", self._token, "/notes", method="POST", json={"title": title}
@@ -81,29 +92,19 @@ class Writers:
         return {title: found[title] for title in self.acknowledged if found[title] != 1}
 
 
-class Askers:
+class Askers(Clients):
     """Clients that ask for a token again and again, each time on a connection of its own; nothing is tried again."""
 
     def __init__(self, project: Project, secret: str, *, count: int = 2) -> None:
+        super().__init__(project, count=count)
         self._url = f"{project.url('auth_server')}/oauth2/token"
         self._form = {"grant_type": "client_credentials", "client_id": "nightly", "client_secret": secret}
-        self._count = count
-        self._tasks: list[asyncio.Task[None]] = []
         self.answers: Counter[str] = Counter()
         self.took: list[float] = []
         self.unfit: set[str] = set()
         """What answers 503 lacked."""
 
-    async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._ask()) for _ in range(self._count)]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _ask(self) -> None:
+    async def _work(self, number: int) -> None:  # noqa: ARG002 - they are all alike
         while True:
             began = time.monotonic()
             try:
@@ -137,29 +138,19 @@ class Askers:
         return time.monotonic() - began
 
 
-class Visitors:
+class Visitors(Clients):
     """Somebody who logs in again and again, and out again every second time; knows what was acknowledged."""
 
     def __init__(self, project: Project, person: str = "carol") -> None:
-        self._project = project
+        super().__init__(project, count=1)
         self._person = person
-        self._task: asyncio.Task[None] | None = None
         self.living: list[Pair] = []
         self.ended: list[Pair] = []
         self.failures: Counter[str] = Counter()
         self.took: list[float] = []
         """Seconds until each login was answered, whatever the answer."""
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._visit())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _visit(self) -> None:
+    async def _work(self, number: int) -> None:  # noqa: ARG002 - there is one
         stays = True
         while True:
             began = time.monotonic()
@@ -174,8 +165,10 @@ class Visitors:
                 else:
                     with Wire(self._project.url("auth_server"), patience=2 * PATIENCE_SECONDS) as wire:
                         told = await log_out(wire, pair.access)
-                    # Of one that was not acknowledged nobody knows whether it has ended.
-                    (self.ended.append(pair) if told == "204" else self.failures.update([told]))
+                    if told == LOGGED_OUT:
+                        self.ended.append(pair)
+                    else:  # nobody knows whether it has ended
+                        self.failures[told] += 1
             except (WireError, LoginError) as error:
                 self.failures[str(error)] += 1
             await asyncio.sleep(0.1)

@@ -53,7 +53,7 @@ async def without_names(project: Project, service: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def bad_line(project: Project, service: str) -> AsyncIterator[str]:
-    """A service that is slow to reach and loses packets both ways; says what the line is like.
+    """A service that is slow to reach and loses packets on their way out; says what the line is like.
 
     Netem is what this is for; a kernel without it gets a line of few bits a second, and a rule that drops packets.
     """
@@ -79,7 +79,6 @@ async def bad_line(project: Project, service: str) -> AsyncIterator[str]:
 async def full(project: Project, volume: str) -> AsyncIterator[None]:
     """A volume without a byte left, as long as the context lasts."""
     shared = ("--volume", f"{project.name}_{volume}:/volume")
-    # A rewritten document may make room again; what there is is taken until nothing is left for a second.
     script = "dd if=/dev/zero bs=4k >>/volume/filler 2>/dev/null || true; df --output=avail /volume | tail -n 1"
     left = await beside(*shared, script=script)
     assert left.split() == ["0"], f"{left.strip()} KiB are left"

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import time
 
 import pytest_asyncio
 
 from farseal_testing.compose import DOCUMENTS, Project
 from farseal_testing.issuer import claims_of
 from tests.system.conftest import ROOT
-from tests.system.traffic import answer, log_in_again, until_answered
+from tests.system.traffic import answer, log_in_again, now, until_answered
 
 STALE, REFUSE = 75, 90
 STATUS_STALE, STATUS_REFUSE = 120, 121
@@ -39,11 +38,6 @@ async def project(tmp_path_factory):
     async with Project(ROOT, files=("compose.yaml", "compose.quick.yaml", overlay)) as made:
         await made.up()
         yield made
-
-
-def now() -> float:
-    """The time that the ages are of."""
-    return time.time()  # noqa: TID251
 
 
 async def moments(project: Project) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from farseal_testing.container_issuer import ContainerIssuer
 from farseal_testing.issuer import claims_of
 from tests.system import faults
 from tests.system.conftest import ROOT
-from tests.system.traffic import SERVERS, Load, answer, log_in, until_answered, until_true
+from tests.system.traffic import SERVERS, Load, answer, log_in, now, until_answered, until_true
 
 OFF = 30
 LEEWAY = 30
@@ -84,7 +83,7 @@ def set_clock(clocks: Path, service: str, seconds: int) -> None:
 async def clock_of(project: Project, service: str) -> float:
     """By how much a service's clock is off."""
     told = await project.python(service, "import time; print(time.time())")
-    return float(told.out) - time.time()  # noqa: TID251 - the right time
+    return float(told.out) - now()
 
 
 async def test_verifiers_half_a_minute_fast_and_slow(project: Project, clock, held) -> None:
@@ -115,7 +114,7 @@ async def test_verifiers_half_a_minute_fast_and_slow(project: Project, clock, he
                     honoured = {"200"} | ({"401 upstream_token_refused"} if server == "resource_b" else set())
                     assert got.kind in honoured | {"401 token_expired"}, (server, got)
                     if got.kind not in honoured:
-                        seen[server] = time.time() - due[server]  # noqa: TID251
+                        seen[server] = now() - due[server]
                 await asyncio.sleep(0.2)
     assert load.failures == {}
     assert all(-0.5 <= late <= 1.5 for late in seen.values()), seen

@@ -1,6 +1,5 @@
 """Names that are not found, cables that are pulled, lines that are bad: told as that, survived, and made up for."""
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,6 +18,7 @@ from tests.system.traffic import (
     SERVERS,
     Load,
     ask,
+    failed_looks,
     log_in,
     log_in_again,
     login_refused,
@@ -27,7 +27,6 @@ from tests.system.traffic import (
 )
 
 FORGED = "no.such.token"
-FAILED_LOOKS = re.compile(r"^farseal_trust_look_failures_total\{[^}]*\} (\S+)$", re.MULTILINE)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -37,11 +36,6 @@ async def project():
     async with Project(ROOT) as made:
         await made.up()
         yield made
-
-
-async def failed_looks(project: Project) -> float:
-    """How often resource_b did not get the documents."""
-    return sum(map(float, FAILED_LOOKS.findall(await project.metrics("resource_b"))))
 
 
 async def issuing_is_refused(project: Project) -> None:

@@ -3,12 +3,11 @@
 import asyncio
 import json
 import os
-import re
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -28,9 +27,7 @@ from farseal_testing.compose import Project
 from farseal_testing.container_issuer import ContainerIssuer
 from scripts import certificates
 from tests.system.conftest import ROOT
-from tests.system.traffic import PATHS, SERVERS, Answer, request, until_true
-
-LOOKS = re.compile(r"^farseal_trust_look(_failures|s)_total\{[^}]*\} (\S+)$", re.MULTILINE)
+from tests.system.traffic import PATHS, SERVERS, access_token, answer, failed_looks, request, until_true
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -47,39 +44,17 @@ def trusting(project: Project) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=project.ca)
 
 
-async def log_in(project: Project, trusting: ssl.SSLContext, person: str = "alice") -> str:
-    """Log in; give the access token."""
-    known = {"Authorization": aiohttp.encode_basic_auth(person, project.password(person))}
-    got = await request("POST", f"{project.url('auth_server')}/api/tokens", headers=known, ssl=trusting)
-    assert got.status == 200, got
-    return str(got.body["access_token"])
-
-
-async def shown(project: Project, trusting: ssl.SSLContext, server: str, token: str) -> Answer:
-    """Show a token to a resource server."""
-    headers = {"Authorization": f"Bearer {token}"}
-    return await request("GET", project.url(server) + PATHS[server], headers=headers, ssl=trusting)
-
-
 async def accepted(project: Project, trusting: ssl.SSLContext, token: str, status: int = 200) -> float:
     """Wait until both answer a token so; give the seconds."""
 
     async def both() -> bool:
-        return all([(await shown(project, trusting, server, token)).status == status for server in SERVERS])
+        return all([(await answer(project, server, token, ssl=trusting)).status == status for server in SERVERS])
 
     return await until_true(both, seconds=30)
 
 
-async def looks(project: Project) -> dict[str, float]:
-    """How often resource_b has looked for the documents, and how often in vain."""
-    told = await project.metrics("resource_b")
-    return {
-        name: sum(float(value) for kind, value in LOOKS.findall(told) if kind == name) for name in ("s", "_failures")
-    }
-
-
 async def test_one_token_is_good_everywhere_over_tls(project: Project, trusting, held) -> None:
-    token = await log_in(project, trusting)
+    token = await access_token(project, ssl=trusting)
     seconds = await accepted(project, trusting, token)
     metadata = f"{project.url('auth_server')}/.well-known/oauth-authorization-server"
     assert (await request("GET", metadata, ssl=trusting)).body["issuer"] == project.url("auth_server")
@@ -88,7 +63,7 @@ async def test_one_token_is_good_everywhere_over_tls(project: Project, trusting,
 
 async def test_a_rotation_and_the_end_of_a_session_arrive_over_tls(project: Project, trusting, held) -> None:
     issuer = ContainerIssuer(project)
-    ended = await log_in(project, trusting, "bob")
+    ended = await access_token(project, "bob", ssl=trusting)
     await accepted(project, trusting, ended)
     out = {"Authorization": f"Bearer {ended}"}
     assert (await request("POST", f"{project.url('auth_server')}/api/logout", headers=out, ssl=trusting)).status == 204
@@ -108,7 +83,7 @@ async def test_who_does_not_trust_the_ca_sends_nothing(project: Project) -> None
 
 
 async def test_without_tls_nothing_is_served(project: Project, trusting, held) -> None:
-    token = await log_in(project, trusting)
+    token = await access_token(project, ssl=trusting)
     known = aiohttp.encode_basic_auth("alice", project.password("alice"))
     for server, path, method, shows in (
         ("auth_server", "/api/tokens", "POST", known),
@@ -176,12 +151,19 @@ async def test_only_tls_1_2_and_1_3_are_spoken(project: Project, version: str, g
                 await asyncio.to_thread(agreed, port, context)
 
 
-def agreed(port: int, context: ssl.SSLContext) -> str | None:
-    """The version of TLS that a port agrees on."""
+@contextmanager
+def connected(port: int, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+    """A connection to a port, once its certificate was taken."""
     with (
         socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
+        yield connection
+
+
+def agreed(port: int, context: ssl.SSLContext) -> str | None:
+    """The version of TLS that a port agrees on."""
+    with connected(port, context) as connection:
         return connection.version()
 
 
@@ -203,10 +185,7 @@ REFUSED = {
 
 def sent(port: int, context: ssl.SSLContext, request: bytes) -> bytes:
     """What comes back for these bytes until the other side closes, or falls silent."""
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
-    ):
+    with connected(port, context) as connection:
         connection.sendall(request)
         got = b""
         while not got.endswith(b"}") and (more := connection.recv(65536)):
@@ -242,10 +221,7 @@ def trickled(port: int, context: ssl.SSLContext, *, most: float) -> bytes:
     """What comes back while a body is sent byte by byte, for so many seconds at most."""
     head = b"POST /oauth2/token HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n"
     began = time.monotonic()
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
-    ):
+    with connected(port, context) as connection:
         connection.sendall(head + b"Content-Type: application/x-www-form-urlencoded\r\n\r\n")
         connection.settimeout(0.5)
         while time.monotonic() - began < most:
@@ -275,10 +251,7 @@ async def test_a_renewed_certificate_is_served_after_a_restart(project: Project,
 
 def certificate(port: int, context: ssl.SSLContext) -> bytes | None:
     """What a port shows, where a client takes it."""
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
-    ):
+    with connected(port, context) as connection:
         return connection.getpeercert(binary_form=True)
 
 
@@ -304,7 +277,7 @@ async def test_a_verifier_takes_nothing_from_who_is_not_the_host_of_the_keys(
     project: Project, trusting, fault: str, tmp_path: Path, held
 ) -> None:
     """It goes on with what it holds, trusts nobody where it holds nothing, says why, and comes back by itself."""
-    token = await log_in(project, trusting)
+    token = await access_token(project, ssl=trusting)
     await accepted(project, trusting, token)
     if fault == "another CA":
         certificates.main([str(tmp_path)])
@@ -312,13 +285,13 @@ async def test_a_verifier_takes_nothing_from_who_is_not_the_host_of_the_keys(
     else:
         impostor = pair(project.secrets / "tls" / "auth_gateway")
     async with serving(project, "keys", impostor):
-        before = await looks(project)
+        before = await failed_looks(project)
 
         async def missed() -> bool:
-            return (await looks(project))["_failures"] >= before["_failures"] + 2
+            return await failed_looks(project) >= before + 2
 
         await until_true(missed)
-        assert (await shown(project, trusting, "resource_b", token)).status == 200
+        assert (await answer(project, "resource_b", token, ssl=trusting)).status == 200
         # Its copy on disk is all that it has, and enough, when it starts meanwhile.
         await project.restart("resource_b")
         await accepted(project, trusting, token)
@@ -334,7 +307,7 @@ async def test_a_verifier_takes_nothing_from_who_is_not_the_host_of_the_keys(
             return "trust" in last["reasons"] and why in last["warnings"].get("documents", "")
 
         await until_true(unready)
-        assert (await shown(project, trusting, "resource_b", token)).status == 503
+        assert (await answer(project, "resource_b", token, ssl=trusting)).status == 503
         assert [
             one["kids"] for one in json.loads(await project.operations_page("resource_b", "/trust"))["issuers"]
         ] == [[]]
@@ -459,16 +432,9 @@ MEMORY = "cat /sys/fs/cgroup/memory.current 2>/dev/null || cat /sys/fs/cgroup/me
 
 async def log_in_somehow(project: Project, trusting: ssl.SSLContext) -> str:
     """Log in as soon as there is room."""
-
-    token = ""
-
-    async def came() -> bool:
-        nonlocal token
-        try:
-            token = await log_in(project, trusting)
-        except (aiohttp.ClientError, TimeoutError):
-            return False
-        return True
-
-    await until_true(came, seconds=40)
-    return token
+    async with asyncio.timeout(40):
+        while True:
+            try:
+                return await access_token(project, ssl=trusting)
+            except (aiohttp.ClientError, TimeoutError):
+                await asyncio.sleep(0.2)

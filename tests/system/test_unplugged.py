@@ -11,15 +11,14 @@ ISSUING = ("auth_server", "auth_db", "keys")
 HOWS = ("stop", "kill", "pause")
 
 
-def named(value: object) -> str:
-    """How a case is called."""
-    return value if isinstance(value, str) else "-".join(value) if isinstance(value, tuple) else ""
+CASES = [
+    pytest.param(how, services, id=f"{how}-{'-'.join(services)}")
+    for services in (ISSUING, *((service,) for service in ISSUING))
+    for how in HOWS
+]
 
 
-ALONE = [(how, (service,)) for how in HOWS for service in ISSUING]
-
-
-@pytest.mark.parametrize(("how", "services"), [*((how, ISSUING) for how in HOWS), *ALONE], ids=named)
+@pytest.mark.parametrize(("how", "services"), CASES)
 async def test_resource_servers_go_on_without_what_issues(project: Project, how: str, services, held) -> None:
     token = (await log_in(project)).access
     for server in SERVERS:

@@ -7,7 +7,6 @@ import tarfile
 from collections import Counter
 from pathlib import Path
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -16,7 +15,7 @@ from farseal_testing.compose import DOCUMENTS, Project
 from farseal_testing.container_issuer import ContainerIssuer
 from tests.system.clients import Askers
 from tests.system.conftest import ROOT
-from tests.system.traffic import SERVERS, Load, ask, log_in, request, until_answered
+from tests.system.traffic import SERVERS, Load, access_token, ask, log_in, until_answered
 
 PREVIOUS = (ROOT / "deploy" / "previous").read_text().split()[0]
 TAG = f"previous-{PREVIOUS[:8]}"
@@ -104,7 +103,7 @@ async def test_both_releases_run_side_by_side(project: Project, held) -> None:
     await project.exec("auth_previous", "sh", "-c", SEED, seconds=120)
     told = await project.exec("auth_previous", "farseal-auth", "client", "rotate-secret", "nightly", "--json")
     secret = secret_in(told.out)
-    before = await token_of_the_previous(project)
+    before = await access_token(project)  # logins of that release have no refresh token
     for server in SERVERS:
         await until_answered(project, server, before)
     published = json.loads((await project.exec("auth_previous", "cat", f"{DOCUMENTS}/jwks.json")).out)
@@ -120,7 +119,7 @@ async def test_both_releases_run_side_by_side(project: Project, held) -> None:
         await project.run("up", "-d", "--no-deps", "auth_server", seconds=60)
         await project.healthy("auth_server")
         await askers.saw("200", least=askers.of("200") + 40)
-        during = [await token_of_the_previous(project) for _ in range(4)]  # of either, as the gateway has it
+        during = [await access_token(project) for _ in range(4)]  # of either, as the gateway has it
         counts["side by side"] = Counter(askers.answers)
 
         await project.stop("auth_previous")
@@ -140,14 +139,6 @@ async def test_both_releases_run_side_by_side(project: Project, held) -> None:
         f"the database of {PREVIOUS[:8]} is migrated under its own server, and both serve side by side",
         f"{load.sent:,} requests at resource servers and {askers.of('200')} tokens, failures 0",
     )
-
-
-async def token_of_the_previous(project: Project) -> str:
-    """Log alice in at a server of that release, whose logins have no refresh token."""
-    known = {"Authorization": aiohttp.encode_basic_auth("alice", project.password("alice"))}
-    got = await request("POST", f"{project.url('auth_server')}/api/tokens", headers=known)
-    assert got.status == 200, got.kind
-    return str(got.body["access_token"])
 
 
 def secret_in(printed: str) -> str:

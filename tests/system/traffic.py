@@ -1,23 +1,25 @@
 """Requests that never stop, counted, from this machine through the published ports."""
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import aiohttp
 
 from demo import sessions
 from demo.sessions import Pair
 from demo.traffic import GOOD, Shelf, keep_asking
-from demo.wire import Wire, WireError
+from demo.wire import Wire, WireError, named
 from farseal_testing.compose import Project
 
 PATHS = {"resource_a": "/notes?limit=1", "resource_b": "/reports/mine"}
 SERVERS = tuple(PATHS)
+FAILED_LOOKS: Final = re.compile(r"^farseal_trust_look_failures_total\{[^}]*\} (\S+)$", re.MULTILINE)
 
 
 class Load:
@@ -119,8 +121,7 @@ class Answer:
     @property
     def kind(self) -> str:
         """The status, and the code of a problem or of OAuth's error."""
-        told = self.body if isinstance(self.body, dict) and self.status >= 400 else {}
-        return f"{self.status} {told.get('code', told.get('error', ''))}".strip()
+        return named(self.status, self.body)
 
     @property
     def unfit(self) -> str:
@@ -159,6 +160,24 @@ async def ask(project: Project, server: str, token: str, path: str | None = None
     """Ask a resource server once with a token; give the status and the JSON."""
     got = await answer(project, server, token, path, **more)
     return got.status, got.body
+
+
+async def access_token(project: Project, person: str = "alice", **more: Any) -> str:
+    """Log in, in whatever way the requests go and whether or not a refresh token comes too; give the access token."""
+    known = {"Authorization": aiohttp.encode_basic_auth(person, project.password(person))}
+    got = await request("POST", f"{project.url('auth_server')}/api/tokens", headers=known, **more)
+    assert got.status == 200, got.kind
+    return str(got.body["access_token"])
+
+
+async def failed_looks(project: Project) -> float:
+    """How often resource_b did not get the documents."""
+    return sum(map(float, FAILED_LOOKS.findall(await project.metrics("resource_b"))))
+
+
+def now() -> float:
+    """The right time, that of this machine, in seconds since the epoch."""
+    return time.time()  # noqa: TID251 - what containers are compared with
 
 
 async def until_answered(
